@@ -1,0 +1,1 @@
+"""Framework-free half of TwinDA: configuration, data, draws, schedules, metrics, the engine. Imports no framework."""

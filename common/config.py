@@ -1,0 +1,222 @@
+"""Reading a configuration: YAML with ``extends:``, ``--set a.b=c``, and errors that name file, line, key and the nearest valid key."""
+
+import difflib
+import typing
+from functools import reduce
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from common.errors import UserError
+from common.methods import METHODS
+from common.schema import (
+    ClassesConfig,
+    DataConfig,
+    EvaluateConfig,
+    InputConfig,
+    NetworkConfig,
+    OptimConfig,
+    Strict,
+    TrainConfig,
+)
+
+CONFIGS = Path(__file__).parent / "configs"
+LARGEST_FILE = 1 << 20  # bytes; a configuration is a page, not a book
+MethodConfig = Annotated[reduce(lambda a, b: a | b, (m.Settings for m in METHODS.values())), Field(discriminator="name")]
+
+
+class PublishedRow(Strict):
+    """A number that a paper states; ``evaluate.py`` and the report print it beside ours."""
+
+    row: str  # name of the row, for example "DDM" or "M_RL, round 1"
+    metric: Literal["mIoU19", "mIoU16", "mIoU13", "mIoU", "accuracy"]
+    value: float  # percent
+    source: str  # where the paper says so, for example "table 1"
+    per_class: tuple[float, ...] | None = None  # percent, in train id order
+
+
+class Config(Strict):
+    """A whole configuration. ``name`` and the backend name the run folder ``out/name/backend``."""
+
+    name: str
+    out: Path = Path("runs")
+    task: Literal["segmentation"] = "segmentation"
+    seed: int = 1234
+    classes: ClassesConfig = ClassesConfig()
+    data: DataConfig
+    input: InputConfig = InputConfig()
+    network: NetworkConfig = NetworkConfig()
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    method: MethodConfig
+    baselines: tuple[Literal["source_only", "target_only", "joint"], ...] = ()  # rows beside the method
+    published: tuple[PublishedRow, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_line_name(self) -> "Config":
+        if not self.name or self.name.startswith(("/", ".")) or ".." in self.name.split("/"):
+            raise ValueError(f"name {self.name!r} must be a relative path without '..'; it names the run folder")
+        return self
+
+    def run_folder(self, backend: str) -> Path:
+        """Folder of this configuration's run on a backend ("torch" or "mindspore")."""
+        return self.out / self.name / backend
+
+
+def load_config(path: str | Path, overrides: typing.Sequence[str] = ()) -> Config:
+    """Read, merge and check a configuration.
+
+    Args:
+        path: A YAML file, or the name of one below ``common/configs`` (``ddm/toy`` or ``ddm/toy.yaml``).
+        overrides: ``"a.b=value"`` texts, later ones win; the value is YAML.
+    Raises:
+        UserError: One line: file, line, key, what is wrong, and the nearest valid key for an unknown one.
+    """
+    tree, places = _read(_find(Path(path)), ())
+    for text in overrides:
+        _override(tree, places, text)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(_explain(error, places, Path(path))) from None
+
+
+def dump(config: Config) -> str:
+    """Return the resolved configuration as YAML; ``load_config`` reads it back to an equal one."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, width=120)
+
+
+def _find(path: Path) -> Path:
+    """Return the file that ``path`` means: as given, or below ``common/configs``, with or without ``.yaml``."""
+    tried = [base / name for base in (Path(), CONFIGS) for name in (path, path.with_name(path.name + ".yaml"))]
+    for file in tried:
+        if file.is_file():
+            return file
+    known = sorted(str(p.relative_to(CONFIGS).with_suffix("")) for p in CONFIGS.rglob("*.yaml"))
+    near = difflib.get_close_matches(str(path.with_suffix("")), known, 1, 0.5)
+    raise UserError(f"{path}: no such configuration." + (f" Did you mean '{near[0]}'?" if near else ""))
+
+
+def _read(file: Path, seen: tuple[Path, ...]) -> tuple[dict, dict]:
+    """Return the merged tree of ``file`` and what it extends, and the place (file:line) of every key."""
+    if file.resolve() in seen:
+        raise UserError(f"{file}: extends itself through {seen[-1].name}")
+    try:
+        if file.stat().st_size > LARGEST_FILE:
+            raise UserError(f"{file}: larger than {LARGEST_FILE} bytes, not a configuration")
+        node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        places: dict[tuple, str] = {}
+        tree = _plain(node, (), file, places) if node is not None else {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{file}:{mark.line + 1}" if mark else str(file)
+        raise UserError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{file}: not a text file in UTF-8") from None
+    except RecursionError:
+        raise UserError(f"{file}: nested too deeply to be a configuration") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{file}:1: a configuration is a mapping of keys, not {type(tree).__name__}")
+    return _extend(tree, places, file, seen)
+
+
+def _extend(tree: dict, places: dict, file: Path, seen: tuple[Path, ...]) -> tuple[dict, dict]:
+    parents = tree.pop("extends", [])
+    merged: dict = {}
+    merged_places: dict = {}
+    for parent in [parents] if isinstance(parents, str) else parents:
+        beside = file.parent / str(parent)
+        base, base_places = _read(beside if beside.is_file() else _find(Path(str(parent))), (*seen, file.resolve()))
+        _merge(merged, base)
+        merged_places |= base_places
+    _merge(merged, tree)
+    return merged, merged_places | places
+
+
+def _plain(node: yaml.Node, path: tuple, file: Path, places: dict) -> Any:
+    """Turn a YAML node into plain values and note where each key stands; refuses repeated keys."""
+    places.setdefault(path, f"{file}:{node.start_mark.line + 1}")
+    if isinstance(node, yaml.MappingNode):
+        result: dict = {}
+        for key_node, value_node in node.value:
+            key = yaml.SafeLoader("").construct_object(key_node)
+            if key in result:
+                raise UserError(f"{file}:{key_node.start_mark.line + 1}: key {key!r} appears twice")
+            places[(*path, key)] = f"{file}:{key_node.start_mark.line + 1}"
+            result[key] = _plain(value_node, (*path, key), file, places)
+        return result
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item, (*path, index), file, places) for index, item in enumerate(node.value)]
+    return yaml.SafeLoader("").construct_object(node)
+
+
+def _merge(base: dict, over: dict) -> None:
+    """Lay ``over`` upon ``base`` in place. A section with another ``name`` or ``layout`` replaces the old one whole."""
+    for key, value in over.items():
+        old = base.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        if both and all(kind not in value or value[kind] == old.get(kind) for kind in ("name", "layout")):
+            _merge(old, value)
+        else:
+            base[key] = dict(value) if isinstance(value, dict) else value
+
+
+def _override(tree: dict, places: dict, text: str) -> None:
+    """Apply one ``a.b=value``."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip("."):
+        raise UserError(f"--set {text}: not of the form key.subkey=value")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UserError(f"--set {text}: the value is not valid YAML") from None
+    *sections, last = name.split(".")
+    for section in sections:
+        child = tree.setdefault(section, {})
+        if not isinstance(child, dict):
+            child = tree[section] = {}
+        tree = child
+    tree[last] = parsed
+    places[tuple(name.split("."))] = f"--set {name}"
+
+
+def _explain(error: ValidationError, places: dict, path: Path) -> str:
+    """Turn the first pydantic error into one line with its place, and say how many more there are."""
+    details = error.errors()
+    details.sort(key=lambda item: item["type"] != "extra_forbidden")
+    first = details[0]
+    location = _without_tags(first["loc"])
+    where = next((places[location[:n]] for n in range(len(location), -1, -1) if location[:n] in places), str(path))
+    section, key = ".".join(map(str, location[:-1])), location[-1] if location else ""
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(key), _known_keys(location[:-1]), 1, 0.4)
+        line = f"{where}: {section or 'the configuration'} has no key '{key}'."
+        line += f" Did you mean '{near[0]}'?" if near else f" Known keys: {', '.join(_known_keys(location[:-1]))}."
+    elif first["type"] == "missing":
+        line = f"{where}: {section or 'the configuration'} lacks the key '{key}'."
+    else:
+        line = f"{where}: {'.'.join(map(str, location))}: {first['msg']}; got {str(first['input'])[:60]!r}."
+    return line + (f" ({len(details) - 1} more)" if len(details) > 1 else "")
+
+
+def _without_tags(location: tuple) -> tuple:
+    """Drop the tag that pydantic adds behind the discriminated section ``method``."""
+    return location[:1] + location[2:] if len(location) > 1 and location[0] == "method" else location
+
+
+def _known_keys(location: tuple) -> list[str]:
+    """Return the keys of the section at ``location``; for ``method`` those of all methods together."""
+    models: list[type[BaseModel]] = [Config]
+    for part in location:
+        fields = [m.model_fields[part].annotation for m in models if part in m.model_fields]
+        models = [model for annotation in fields for model in _models(annotation)]
+    return sorted({key for model in models for key in model.model_fields})
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in typing.get_args(annotation) for model in _models(part)]

@@ -1,0 +1,163 @@
+"""The typed, closed schema of a configuration file: one class a section, one comment a field.
+
+Every section refuses unknown keys. The section ``method`` is defined beside each method
+(``common/methods/NAME.py``); ``common/config.py`` puts the whole together and reads YAML.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Size = tuple[PositiveInt, PositiveInt]  # (width, height), pixels
+Triple = tuple[float, float, float]  # one number a channel
+
+
+class Strict(BaseModel):
+    """Base of every section: unknown keys are errors, values cannot change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetConfig(Strict):
+    """One dataset in one role. Sizes are (width, height); paths are relative to the working directory."""
+
+    layout: Literal["gta5", "synthia", "cityscapes", "folders"]
+    root: Path
+    split: str | None = None  # cityscapes: train, val, test
+    size: Size | None = None  # images are resized to it (Pillow bicubic); None keeps the file's size
+    label_size: Size | None = None  # labels are resized to it (nearest); None means ``size``
+    list: Path | None = None  # text file, one "image [label]" a line, relative to root; None scans the folders
+    images: str | None = None  # folders: image folder below root
+    labels: str | None = None  # folders: label folder below root; None means no labels
+    image_suffix: str | None = None  # folders: end of an image's name, replaced by label_suffix to find its label
+    label_suffix: str | None = None
+    label_ids: Literal["ids", "train_ids", "palette"] = "ids"  # what label files hold
+    class_map: dict[int, int] | None = None  # raw id -> train id, instead of the layout's own; others are ignored
+    palette: dict[str, int] | None = None  # "r,g,b" -> train id, for colour labels
+    ignore: tuple[int, ...] = ()  # raw ids that may occur and mean "ignored"
+    strict_ids: bool = True  # an id that neither class_map nor ignore knows is an error; False ignores it
+    every: PositiveInt = 1  # keep every n-th image of the list, beginning with ``offset``
+    offset: NonNegativeInt = 0
+    invert_every: bool = False  # keep all but every n-th
+    cache: Path | None = None  # folder written by ``prepare_data.py cache``; read instead of the full-size files
+
+
+class SplitConfig(Strict):
+    """Which images of the target training set carry labels."""
+
+    count: PositiveInt | None = None  # drawn by random.Random(seed).sample over the sorted list
+    seed: int = 1234
+    list: Path | None = None  # the user's own split: one image name a line; instead of count
+
+
+class ColourConfig(Strict):
+    """LAB colour transfer from target to source images (DDM, section 2.6)."""
+
+    mode: Literal["off", "online", "cached", "resized"] = "off"  # resized: statistics after resizing, faster
+    cache: Path | None = None  # cached: folder of translated images
+
+
+class AugmentConfig(Strict):
+    """Optional augmentation of training pairs; everything off by default."""
+
+    flip: Fraction = 0.0  # probability of a horizontal flip
+    scale: tuple[PositiveFloat, PositiveFloat] | None = None  # uniform range of a random scale
+    crop: Size | None = None  # random crop (width, height), padded with ignored pixels when too small
+    jitter: NonNegativeFloat = 0.0  # strength of brightness, contrast and saturation jitter
+
+
+class DataConfig(Strict):
+    """The datasets by their role. ``source`` is labelled; ``target`` is the adaptation domain's training set."""
+
+    source: DatasetConfig | None = None
+    target: DatasetConfig | None = None
+    val: DatasetConfig
+    labelled: SplitConfig | None = None  # labelled part of ``target``; None: the target has no labels
+    colour: ColourConfig = ColourConfig()
+    augment: AugmentConfig = AugmentConfig()
+    workers: NonNegativeInt = 4  # loader processes a rank; 0 loads in the training process
+    prefetch: PositiveInt = 4  # batches a worker keeps ready
+
+
+class ClassesConfig(Strict):
+    """The classes of the task."""
+
+    set: Literal["cityscapes19", "cityscapes16", "custom"] = "cityscapes19"
+    names: tuple[str, ...] | None = None  # custom: names in train id order
+    colours: tuple[tuple[int, int, int], ...] | None = None  # custom: RGB of each class
+    left_out: tuple[str, ...] = ()  # classes that do not count in the score
+
+
+class InputConfig(Strict):
+    """What the network sees: ``(image * scale, reordered to order, minus mean) / std``, on the device."""
+
+    order: Literal["rgb", "bgr"] = "bgr"
+    scale: PositiveFloat = 1.0
+    mean: Triple = (104.00698793, 116.66876762, 122.67891434)  # in the units after scale, in ``order``
+    std: Triple = (1.0, 1.0, 1.0)
+
+
+class NetworkConfig(Strict):
+    """The network; every option is one that a specification names."""
+
+    name: Literal["deeplabv2"] = "deeplabv2"
+    depth: Literal[18, 34, 50, 101] = 101
+    width: PositiveInt = 64  # channels of the first stage; thinner for toy runs
+    stride_in: Literal["conv1", "conv2"] = "conv1"  # bottleneck: Caffe (conv1) or torchvision (conv2)
+    maxpool: Literal["ceil", "same", "floor"] = "ceil"  # see specs: torch, MindSpore DDM, torchvision
+    aux: bool = True  # auxiliary classifier on the third stage
+    freeze_bn_affine: bool = True  # scales and shifts of BatchNorm are not trained
+    freeze_bn_stats: bool = False  # running statistics are used and kept in training too
+    init: Literal["normal001", "kaiming"] = "normal001"
+    weights: Path | None = None  # initial weights; None draws them by ``init`` from the seed
+    may_miss: tuple[str, ...] = ()  # prefixes of keys that ``weights`` need not hold
+    may_exceed: tuple[str, ...] = ()  # prefixes of keys of ``weights`` that are dropped
+    activation: Literal["relu", "softplus"] = "relu"  # softplus and average: smooth form for gradient tests
+    pool: Literal["max", "average"] = "max"
+
+
+class OptimConfig(Strict):
+    """Optimizer and schedule: ``lr_i = lr * (1 - i / horizon) ** power``, ``head_lr_mult`` times that for heads."""
+
+    name: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: PositiveFloat = 2.5e-4  # backbone
+    head_lr_mult: PositiveFloat = 10.0
+    backbone_lr_mult: PositiveFloat = 1.0  # 3 imitates AdvEnt's repeated parameters
+    momentum: Fraction = 0.9
+    nesterov: bool = False
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    eps: PositiveFloat = 1e-8
+    weight_decay: NonNegativeFloat = 5e-4
+    schedule: Literal["poly", "constant", "cosine"] = "poly"
+    power: PositiveFloat = 0.9
+    horizon: PositiveInt | None = None  # steps at which the schedule reaches zero; None: the stage's steps
+    warmup: NonNegativeInt = 0  # linear warm-up steps
+    clip: PositiveFloat | None = None  # largest global gradient norm
+
+
+class TrainConfig(Strict):
+    """How stages run."""
+
+    steps: PositiveInt = 120_000  # steps of a stage unless the method says otherwise
+    batch_size: PositiveInt = 1  # images of each domain, a rank, a step
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    ema: Fraction | None = None  # momentum of an averaged copy of the weights; None keeps none
+    sync_bn: bool = False  # BatchNorm statistics over all ranks, where the device can
+    recompute: bool = False  # recompute activations in the backward pass to save memory
+    log_every: PositiveInt = 20
+    checkpoint_every: PositiveInt = 2_000
+    keep: PositiveInt = 2  # newest checkpoints kept in a running stage
+    evaluate_every: PositiveInt | None = None  # steps; None evaluates only at the end of a stage
+    hand_on: Literal["last", "best"] = "last"  # which weights a stage hands on; best is chosen on target labels
+
+
+class EvaluateConfig(Strict):
+    """How predictions are made for a score."""
+
+    scales: tuple[PositiveFloat, ...] = (1.0,)
+    flip: bool = False
+    window: Size | None = None  # sliding window (width, height); None takes the whole image
+    stride: Size | None = None
+    batch_size: PositiveInt = 1

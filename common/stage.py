@@ -1,0 +1,83 @@
+"""What a stage is: a plain description of one training run or one pass over data.
+
+Methods are lists of stages (``common/methods``); the engine runs them in order.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Batch = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a stage may use when it builds its batches or makes its files.
+
+    Attributes:
+        config: The resolved configuration (``common.config.Config``).
+        data: The open datasets by role ("source", "target", "val"); see ``common.data.roles``.
+        stage: Name of the stage; part of every position of a draw.
+        folder: The stage's own folder.
+        folders: Folders of the finished stages by name: pseudo-labels, thresholds, weights.
+        rank: This process among ``world`` processes.
+        world: Number of processes.
+    """
+
+    config: Any
+    data: Any
+    stage: str
+    folder: Path
+    folders: dict[str, Path]
+    rank: int = 0
+    world: int = 1
+
+    def positions(self, step: int, batch_size: int) -> range:
+        """Positions in the endless sample sequence that this rank sees in ``step``.
+
+        W ranks see together what one rank with W times the batch sees.
+        """
+        first = (step * self.world + self.rank) * batch_size
+        return range(first, first + batch_size)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a method.
+
+    Attributes:
+        name: Unique in the run, for example ``"round1/region"``; also its folder below ``stages/``.
+        title: What a reader sees in the log and the table.
+        objective: Key of the objective in the twins' ``methods`` tables; None for a pass that trains nothing.
+        steps: Number of optimizer steps.
+        batches: Given the context, returns the pure function from a step to its batch.
+        start: Stage whose model weights initialise this one; None takes the initial weights.
+        frozen: Networks held fixed in this stage: role -> name of the stage that trained them.
+        produce: Given the context and a predictor, writes files into ``context.folder``; runs after training,
+            or alone when there is no objective.
+        reads: Names of further stages whose files this stage reads.
+        settings: What else the objective and the pass depend on; part of the digest of inputs.
+        seed: Added to the configuration's seed for this stage.
+        score: Whether the trained network is a row of the result table.
+    """
+
+    name: str
+    title: str
+    objective: str | None = None
+    steps: int = 0
+    batches: Callable[[StageContext], Callable[[int], Batch]] | None = None
+    start: str | None = None
+    frozen: dict[str, str] = field(default_factory=dict)
+    produce: Callable[..., dict] | None = None
+    reads: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    score: bool = True
+
+    def upstream(self) -> tuple[str, ...]:
+        """Names of the stages that must be finished before this one."""
+        names = [self.start] if self.start else []
+        return tuple(dict.fromkeys([*names, *self.frozen.values(), *self.reads]))

@@ -1,0 +1,1 @@
+"""Tests of TwinDA; the tree mirrors the packages."""
