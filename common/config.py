@@ -1,6 +1,10 @@
-"""Reading a configuration: YAML with ``extends:``, ``--set a.b=c``, and errors that name file, line, key and the nearest valid key."""
+"""Reading a configuration: YAML with ``extends:`` and ``--set a.b=c``.
+
+Errors name file, line, key and the nearest valid key.
+"""
 
 import difflib
+import operator
 import typing
 from functools import reduce
 from pathlib import Path
@@ -24,7 +28,8 @@ from common.schema import (
 
 CONFIGS = Path(__file__).parent / "configs"
 LARGEST_FILE = 1 << 20  # bytes; a configuration is a page, not a book
-MethodConfig = Annotated[reduce(lambda a, b: a | b, (m.Settings for m in METHODS.values())), Field(discriminator="name")]
+MethodSettings = reduce(operator.or_, (method.Settings for method in METHODS.values()))
+MethodConfig = Annotated[MethodSettings, Field(discriminator="name")]
 
 
 class PublishedRow(Strict):

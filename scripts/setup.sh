@@ -16,7 +16,7 @@ for name in $frameworks; do
     case $name in mindspore | torch) ;; *) fail "TWINDA_FRAMEWORKS: unknown framework '$name'; known: mindspore torch" ;; esac
 done
 
-wanted=$( (cat "$root/requirements.txt"; echo "$frameworks") | sha256sum | cut -d' ' -f1)
+wanted=$( (cat "$root/requirements.txt" "$root/scripts/constraints.txt"; echo "$frameworks") | sha256sum | cut -d' ' -f1)
 stamp=$venv/.twinda-setup
 if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
     exit 0
@@ -44,6 +44,6 @@ for name in mindspore torch; do
 done
 grep -vE "^(${leave_out:-none})==" "$root/requirements.txt" >"$list"
 echo "setup: installing packages ($frameworks); a few minutes the first time"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$list" || fail "pip could not install the packages; see the lines above"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$list" -c "$root/scripts/constraints.txt" || fail "pip could not install the packages; see the lines above"
 echo "$wanted" >"$stamp"
 echo "setup: ready in $venv"

@@ -20,6 +20,5 @@ def assert_close(name: str, got, want, tol: float) -> None:
     gap, scale = np.abs(np.nan_to_num(got) - np.nan_to_num(want)), max(np.nanmax(np.abs(want)), 1e-30)
     at = np.unravel_index(gap.argmax(), gap.shape)
     norm = np.linalg.norm(gap) / max(np.linalg.norm(np.nan_to_num(want)), 1e-30)
-    assert gap.max() <= tol * scale, (
-        f"{name}: {gap.max() / scale:.1e} > {tol:.0e} at {tuple(map(int, at))}: {got[at]:.9g}, want {want[at]:.9g}; norm {norm:.1e}"
-    )
+    where = f"at {tuple(map(int, at))}: {got[at]:.9g}, want {want[at]:.9g}; norm {norm:.1e}"
+    assert gap.max() <= tol * scale, f"{name}: {gap.max() / scale:.1e} > {tol:.0e} {where}"
