@@ -1,0 +1,21 @@
+"""Networks of the MindSpore twin, one file a family."""
+
+from mindspore import nn
+
+from common.schema import NetworkConfig
+from ms_impl.nets.deeplabv2 import DeepLabV2
+from ms_impl.nets.training import set_mode
+from ms_impl.weights import initialise
+
+NETWORKS = {"deeplabv2": DeepLabV2}
+
+
+def build_network(config: NetworkConfig, classes: int, seed: int = 0) -> nn.Cell:
+    """Return the network that a configuration names, in evaluation mode, with the initial weights of ``seed``.
+
+    ``config.weights`` is not read here: loading a file is the objective's business.
+    """
+    network = NETWORKS[config.name](config, classes)
+    initialise(network, seed, config.init)
+    set_mode(network, False)
+    return network

@@ -1,0 +1,126 @@
+"""Residual backbones 18, 34, 50, 101 with output stride 8 (He et al., CVPR 2016; dilated as in DeepLab)."""
+
+from mindspore import Tensor, nn, ops
+
+from common.residual import Block, expansion, pool_padding, stages
+from common.schema import NetworkConfig
+
+ACTIVATIONS = {"relu": nn.ReLU, "softplus": ops.Softplus}
+_EPS = 1e-5
+_OLD_WEIGHT = 0.9  # of the running statistics beside a batch; the running variance is unbiased
+
+
+def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    """Return a convolution without bias whose zero padding keeps the size at stride 1."""
+    padding = dilation * (kernel // 2)
+    return nn.Conv2d(
+        inputs, outputs, kernel, stride, "pad", padding, dilation, has_bias=False, weight_init="zeros"
+    )
+
+
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    """Return a BatchNorm with eps 1e-5 that gives a new batch the weight 0.1 in its running statistics."""
+    return nn.BatchNorm2d(channels, eps=_EPS, momentum=_OLD_WEIGHT)
+
+
+def shortcut(block: Block, outputs: int) -> nn.SequentialCell | None:
+    """Return the strided 1x1 convolution with BatchNorm of a block's shortcut, or None for the identity."""
+    if not block.downsample:
+        return None
+    return nn.SequentialCell(convolution(block.inputs, outputs, 1, block.stride), batch_norm(outputs))
+
+
+class BasicBlock(nn.Cell):
+    """Two 3x3 convolutions and a shortcut; the stride is in the first."""
+
+    def __init__(self, block: Block, config: NetworkConfig) -> None:
+        super().__init__()
+        self.conv1 = convolution(block.inputs, block.planes, 3, block.stride, block.dilation)
+        self.bn1 = batch_norm(block.planes)
+        self.conv2 = convolution(block.planes, block.planes, 3, 1, block.dilation)
+        self.bn2 = batch_norm(block.planes)
+        self.activation = ACTIVATIONS[config.activation]()
+        self.downsample = shortcut(block, block.planes)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, planes, ceil(H / stride), ceil(W / stride))."""
+        out = self.activation(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        identity = x if self.downsample is None else self.downsample(x)
+        return self.activation(out + identity)
+
+
+class Bottleneck(nn.Cell):
+    """1x1, 3x3 and 1x1 convolutions and a shortcut; the stride is in the first (Caffe) or the second (torchvision)."""
+
+    def __init__(self, block: Block, config: NetworkConfig) -> None:
+        super().__init__()
+        outputs = block.planes * expansion(config.depth)
+        first, second = (block.stride, 1) if config.stride_in == "conv1" else (1, block.stride)
+        self.conv1 = convolution(block.inputs, block.planes, 1, first)
+        self.bn1 = batch_norm(block.planes)
+        self.conv2 = convolution(block.planes, block.planes, 3, second, block.dilation)
+        self.bn2 = batch_norm(block.planes)
+        self.conv3 = convolution(block.planes, outputs, 1)
+        self.bn3 = batch_norm(outputs)
+        self.activation = ACTIVATIONS[config.activation]()
+        self.downsample = shortcut(block, outputs)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, 4 * planes, ceil(H / stride), ceil(W / stride))."""
+        out = self.activation(self.bn1(self.conv1(x)))
+        out = self.activation(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        identity = x if self.downsample is None else self.downsample(x)
+        return self.activation(out + identity)
+
+
+class StemPool(nn.Cell):
+    """3x3 pooling with stride 2 in the three official forms (``common.residual.pool_padding``)."""
+
+    def __init__(self, mode: str, kind: str) -> None:
+        super().__init__()
+        self.mode, self.kind = mode, kind
+        self.native = nn.MaxPool2d(3, 2, "pad", 1, ceil_mode=mode == "ceil")
+        self.unpadded = nn.MaxPool2d(3, 2, "valid") if kind == "max" else nn.AvgPool2d(3, 2, "valid")
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Pool (N, C, H, W), which must not be negative: then zero padding is as good as none."""
+        if self.kind == "max" and self.mode != "same":
+            return self.native(x)
+        top, bottom = pool_padding(x.shape[2], self.mode)
+        left, right = pool_padding(x.shape[3], self.mode)
+        return self.unpadded(ops.pad(x, (left, right, top, bottom)))
+
+
+class ResNet(nn.Cell):
+    """Stem and four stages; the last two keep stride 8 by dilation."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.conv1 = convolution(3, config.width, 7, 2)
+        self.bn1 = batch_norm(config.width)
+        self.activation = ACTIVATIONS[config.activation]()
+        self.pool = StemPool(config.maxpool, config.pool)
+        layout, block = stages(config.depth, config.width, config.stride_in), self.block(config)
+        self.layer1 = nn.SequentialCell([block(one, config) for one in layout[0]])
+        self.layer2 = nn.SequentialCell([block(one, config) for one in layout[1]])
+        self.layer3 = nn.SequentialCell([block(one, config) for one in layout[2]])
+        self.layer4 = nn.SequentialCell([block(one, config) for one in layout[3]])
+
+    @staticmethod
+    def block(config: NetworkConfig) -> type:
+        """Return the class of the blocks: ``BasicBlock`` below depth 50, else ``Bottleneck``."""
+        return BasicBlock if expansion(config.depth) == 1 else Bottleneck
+
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return the pooled stem (stride 4) and the outputs of the four stages (strides 4, 8, 8, 8).
+
+        Args:
+            images: (N, 3, H, W) float32, normalised.
+        """
+        pooled = self.pool(self.activation(self.bn1(self.conv1(images))))
+        first = self.layer1(pooled)
+        second = self.layer2(first)
+        third = self.layer3(second)
+        return pooled, first, second, third, self.layer4(third)

@@ -1,0 +1,24 @@
+"""Networks of the PyTorch twin, one file a family."""
+
+import torch
+from torch import nn
+
+from common.schema import NetworkConfig
+from torch_impl.nets.deeplabv2 import DeepLabV2
+from torch_impl.nets.training import set_mode
+from torch_impl.weights import initialise
+
+NETWORKS = {"deeplabv2": DeepLabV2}
+
+
+def build_network(config: NetworkConfig, classes: int, seed: int = 0) -> nn.Module:
+    """Return the network that a configuration names, in evaluation mode, with the initial weights of ``seed``.
+
+    ``config.weights`` is not read here: loading a file is the objective's business.
+    """
+    with torch.device("meta"):  # no framework draws weights that are overwritten at once
+        network = NETWORKS[config.name](config, classes)
+    network.to_empty(device="cpu")
+    initialise(network, seed, config.init)
+    set_mode(network, False)
+    return network

@@ -1,0 +1,52 @@
+"""DeepLabV2 with two classifiers (Chen et al., TPAMI 2018; multi-level form of AdaptSegNet, AdvEnt and DDM)."""
+
+from torch import Tensor, nn
+
+from common.residual import expansion
+from common.schema import NetworkConfig
+from torch_impl.nets.resnet import ResNet
+from torch_impl.nets.training import freeze_affine
+
+_DILATIONS = (6, 12, 18, 24)
+
+
+class Classifier(nn.Module):
+    """Sum of four 3x3 convolutions with bias and dilations 6, 12, 18, 24 (ASPP without image pooling)."""
+
+    def __init__(self, inputs: int, classes: int) -> None:
+        super().__init__()
+        self.conv2d_list = nn.ModuleList([nn.Conv2d(inputs, classes, 3, 1, rate, rate) for rate in _DILATIONS])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features (N, inputs, h, w) to raw logits (N, classes, h, w)."""
+        logits = self.conv2d_list[0](x)
+        for index in range(1, len(self.conv2d_list)):
+            logits = logits + self.conv2d_list[index](x)
+        return logits
+
+
+class DeepLabV2(ResNet):
+    """Residual backbone with the main classifier ``layer6`` and, by option, the auxiliary ``layer5`` on stage 3."""
+
+    HEADS = ("layer5.", "layer6.")
+
+    def __init__(self, config: NetworkConfig, classes: int) -> None:
+        super().__init__(config)
+        width = config.width * expansion(config.depth)
+        self.layer5 = Classifier(4 * width, classes) if config.aux else None
+        self.layer6 = Classifier(8 * width, classes)
+        self.freeze_bn_stats = config.freeze_bn_stats
+        if config.freeze_bn_affine:
+            freeze_affine(self)
+
+    def forward(self, images: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Return raw logits (auxiliary, main) at stride 8, neither upsampled nor normalised.
+
+        Args:
+            images: (N, 3, H, W) float32, normalised.
+        Returns:
+            Two (N, classes, h, w) with h = H / 8 + 1 for multiples of 8 and ceil pooling; the auxiliary is None
+            when the network has no such classifier.
+        """
+        _, _, _, third, fourth = self.features(images)
+        return None if self.layer5 is None else self.layer5(third), self.layer6(fourth)

@@ -1,0 +1,34 @@
+"""What of a network trains: modes, frozen BatchNorm, parameter groups. The only place that sets a mode."""
+
+from torch import nn
+
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+def freeze_affine(network: nn.Module) -> None:
+    """Exclude the scales and shifts of every BatchNorm from training; they are still used, saved and loaded."""
+    for layer in network.modules():
+        if isinstance(layer, _BATCH_NORMS):
+            layer.weight.requires_grad_(False)
+            layer.bias.requires_grad_(False)
+
+
+def set_mode(network: nn.Module, training: bool) -> None:
+    """Put a network into training or evaluation mode.
+
+    BatchNorm stays in evaluation mode (running statistics used and kept) when the network has ``freeze_bn_stats``.
+    """
+    network.train(training)
+    if getattr(network, "freeze_bn_stats", False):
+        for layer in network.modules():
+            if isinstance(layer, _BATCH_NORMS):
+                layer.train(False)
+
+
+def parameter_groups(network: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
+    """Return the trainable parameters, each once, as ``{"backbone": {name: parameter}, "head": {...}}``."""
+    groups: dict[str, dict[str, nn.Parameter]] = {"backbone": {}, "head": {}}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            groups["head" if name.startswith(network.HEADS) else "backbone"][name] = parameter
+    return groups

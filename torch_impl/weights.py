@@ -1,0 +1,53 @@
+"""Weights of a network as NumPy arrays under the framework's own names."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from common.initial import initial_weights
+from common.keys import check_keys
+from common.names import kind_of
+
+
+def layer_kinds(network: nn.Module) -> dict[str, str]:
+    """Return path -> kind of every layer, as ``common.names`` calls them."""
+    return {path: kind_of(type(layer)) for path, layer in network.named_modules()}
+
+
+def get_weights(network: nn.Module) -> dict[str, np.ndarray]:
+    """Return copies of all parameters and buffers, in the network's order."""
+    return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
+
+
+def set_weights(
+    network: nn.Module,
+    weights: Mapping[str, np.ndarray],
+    place: str = "weights",
+    may_miss: Sequence[str] = (),
+    may_exceed: Sequence[str] = (),
+) -> None:
+    """Copy arrays into a network, after all names and shapes have been found to fit.
+
+    Args:
+        network: Changed in place; keeps its own value where a name may be missing.
+        weights: Own names -> arrays, cast to the parameters' types.
+        place: Where the weights come from, for the message.
+        may_miss: Beginnings of names that need not be there.
+        may_exceed: Beginnings of names that are ignored when the network lacks them.
+    Raises:
+        UserError: With the missing, unexpected and misshapen names; nothing is changed then.
+    """
+    own = network.state_dict()
+    shapes = {name: tuple(np.shape(value)) for name, value in weights.items()}
+    check_keys({name: tuple(value.shape) for name, value in own.items()}, shapes, place, may_miss, may_exceed)
+    with torch.no_grad():
+        for name in own.keys() & weights.keys():
+            own[name].copy_(torch.from_numpy(np.array(weights[name])))
+
+
+def initialise(network: nn.Module, seed: int, scheme: str) -> None:
+    """Fill a network with the initial weights of ``common.initial``; both twins then hold the same numbers."""
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    set_weights(network, initial_weights(seed, shapes, scheme, network.HEADS), "initial weights")
