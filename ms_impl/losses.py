@@ -1,0 +1,120 @@
+"""Losses of dense prediction: cross entropy with ignored pixels, the two-level segmentation loss, distillation.
+
+All take raw logits and compute in float32, whatever the precision of the network.
+"""
+
+import mindspore
+from mindspore import Tensor, ops
+
+IGNORED = 255
+_TINY = 1e-30  # keeps q log q finite where a probability underflows; the product is 0 there in float32
+
+
+def upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (N, C, h, w) to (N, C, H, W) = ``size``, bilinear with aligned corners, in float32."""
+    return ops.interpolate(logits.astype(mindspore.float32), size=size, mode="bilinear", align_corners=True)
+
+
+def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    """Mean softmax cross entropy over the valid pixels of the whole batch (AdvEnt, CVPR 2019).
+
+    Args:
+        logits: (N, C, H, W).
+        label: (N, H, W) integers in [0, C); 255 and negative numbers are ignored.
+    Returns:
+        () float32; 0 with zero gradient when no pixel is valid.
+    """
+    valid = ops.logical_and(label >= 0, label != IGNORED)
+    target = ops.where(valid, label, ops.zeros_like(label))
+    log_p = _log_softmax(logits.astype(mindspore.float32))
+    picked = ops.gather_elements(log_p, 1, target.expand_dims(1)).squeeze(1)
+    count = valid.astype(mindspore.float32).sum()
+    return -(picked * valid.astype(mindspore.float32)).sum() / ops.maximum(count, 1.0)
+
+
+def segmentation_loss(
+    aux: Tensor | None, main: Tensor, label: Tensor, main_weight: float = 1.0, aux_weight: float = 0.1
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cross entropy of both classifiers after upsampling to the label's size: SEG of DDM, equations 2 and 3.
+
+    Args:
+        aux: (N, C, h, w) logits of the auxiliary classifier, or None: its part is then 0.
+        main: (N, C, h, w) logits of the main classifier.
+        label: (N, H, W) integers, 255 and negative numbers are ignored.
+        main_weight: Factor of the main part.
+        aux_weight: Factor of the auxiliary part.
+    Returns:
+        Three () float32: the weighted sum, the main part, the auxiliary part (both unweighted).
+    """
+    size = (label.shape[1], label.shape[2])
+    main_part = cross_entropy(upsample(main, size), label)
+    if aux is None:
+        return main_weight * main_part, main_part, ops.zeros_like(main_part)
+    aux_part = cross_entropy(upsample(aux, size), label)
+    return main_weight * main_part + aux_weight * aux_part, main_part, aux_part
+
+
+def distillation_kl(
+    student: Tensor,
+    teachers: tuple[Tensor, ...],
+    size: tuple[int, int],
+    temperature: float = 10.0,
+    t2: bool = True,
+    ensemble: str = "logits",
+    reduction: str = "pixel_mean",
+) -> Tensor:
+    """KL(teachers || student) of tempered softmaxes: the first term of DDM's equation 4, without its factor lambda.
+
+    Args:
+        student: (N, C, h, w) logits.
+        teachers: Logits of one shape, (N, C, h', w'); constants.
+        size: (H, W) to which logits are upsampled before the softmax.
+        temperature: T, divides the upsampled logits.
+        t2: Multiply by T^2, so that gradients keep their size when T grows (Hinton et al., 2015).
+        ensemble: ``"logits"``: softmax of the mean logits; ``"probs"``: mean of the softmaxes.
+        reduction: ``"pixel_mean"``: sum over classes, mean over pixels and batch; ``"element_mean"``: that divided by
+            C; ``"batch_mean"``: sum over classes and pixels, mean over the batch.
+    Returns:
+        () float32, not negative.
+    """
+    log_p = _log_softmax(upsample(student, size) / temperature)
+    q, log_q = _teacher(teachers, size, temperature, ensemble)
+    factor = temperature * temperature if t2 else 1.0
+    pixels = (ops.stop_gradient(q) * (ops.stop_gradient(log_q) - log_p)).sum(axis=1)
+    if reduction == "batch_mean":
+        return factor * pixels.sum(axis=(1, 2)).mean()
+    if reduction == "element_mean":
+        factor = factor / log_p.shape[1]
+    return factor * pixels.mean()
+
+
+def _teacher(
+    teachers: tuple[Tensor, ...], size: tuple[int, int], temperature: float, ensemble: str
+) -> tuple[Tensor, Tensor]:
+    """Return the ensemble's probabilities and their logarithms, (N, C, H, W)."""
+    if ensemble == "logits":  # averaging commutes with upsampling
+        total = teachers[0]
+        for index in range(1, len(teachers)):
+            total = total + teachers[index]
+        log_q = _log_softmax(upsample(total / len(teachers), size) / temperature)
+        return _exp(log_q), log_q
+    q = _exp(_log_softmax(upsample(teachers[0], size) / temperature))
+    for index in range(1, len(teachers)):
+        q = q + _exp(_log_softmax(upsample(teachers[index], size) / temperature))
+    q = q / len(teachers)
+    return q, ops.log(ops.maximum(q, _TINY))
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    """Log softmax over the channels, faster in the backward pass than the built-in one.
+
+    The CPU's exp and log are low by 5e-7 on average, which a distillation loss, a small difference of logarithms,
+    would show; expm1 and log1p are exact to rounding.
+    """
+    shifted = logits - ops.stop_gradient(logits.max(axis=1, keepdims=True))
+    return shifted - ops.log1p(ops.expm1(shifted).sum(axis=1, keepdims=True) + (logits.shape[1] - 1))
+
+
+def _exp(x: Tensor) -> Tensor:
+    """Exponential of numbers <= 0 with an absolute error of rounding."""
+    return ops.expm1(x) + 1.0
