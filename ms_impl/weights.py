@@ -3,25 +3,26 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor
+from mindspore.nn import Cell as Network
 
 from common.initial import initial_weights
 from common.keys import check_keys
 from common.names import kind_of, to_canonical, to_mindspore
 
 
-def layer_kinds(network: nn.Cell) -> dict[str, str]:
+def layer_kinds(network: Network) -> dict[str, str]:
     """Return path -> kind of every layer, as ``common.names`` calls them."""
     return {path: kind_of(type(layer)) for path, layer in network.cells_and_names()}
 
 
-def get_weights(network: nn.Cell) -> dict[str, np.ndarray]:
+def get_weights(network: Network) -> dict[str, np.ndarray]:
     """Return copies of all parameters and buffers, in the network's order."""
     return {name: value.asnumpy().copy() for name, value in network.parameters_and_names()}
 
 
 def set_weights(
-    network: nn.Cell,
+    network: Network,
     weights: Mapping[str, np.ndarray],
     place: str = "weights",
     may_miss: Sequence[str] = (),
@@ -45,7 +46,7 @@ def set_weights(
         own[name].set_data(Tensor(np.array(weights[name]), own[name].dtype))
 
 
-def initialise(network: nn.Cell, seed: int, scheme: str) -> None:
+def initialise(network: Network, seed: int, scheme: str) -> None:
     """Fill a network with the initial weights of ``common.initial``; both twins then hold the same numbers."""
     kinds = layer_kinds(network)
     shapes = {to_canonical(name, kinds): tuple(value.shape) for name, value in network.parameters_and_names()}

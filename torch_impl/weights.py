@@ -4,25 +4,25 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch.nn import Module as Network
 
 from common.initial import initial_weights
 from common.keys import check_keys
 from common.names import kind_of
 
 
-def layer_kinds(network: nn.Module) -> dict[str, str]:
+def layer_kinds(network: Network) -> dict[str, str]:
     """Return path -> kind of every layer, as ``common.names`` calls them."""
     return {path: kind_of(type(layer)) for path, layer in network.named_modules()}
 
 
-def get_weights(network: nn.Module) -> dict[str, np.ndarray]:
+def get_weights(network: Network) -> dict[str, np.ndarray]:
     """Return copies of all parameters and buffers, in the network's order."""
     return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
 
 
 def set_weights(
-    network: nn.Module,
+    network: Network,
     weights: Mapping[str, np.ndarray],
     place: str = "weights",
     may_miss: Sequence[str] = (),
@@ -47,7 +47,7 @@ def set_weights(
             own[name].copy_(torch.from_numpy(np.array(weights[name])))
 
 
-def initialise(network: nn.Module, seed: int, scheme: str) -> None:
+def initialise(network: Network, seed: int, scheme: str) -> None:
     """Fill a network with the initial weights of ``common.initial``; both twins then hold the same numbers."""
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     set_weights(network, initial_weights(seed, shapes, scheme, network.HEADS), "initial weights")

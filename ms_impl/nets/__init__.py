@@ -1,6 +1,6 @@
 """Networks of the MindSpore twin, one file a family."""
 
-from mindspore import nn
+from mindspore.nn import Cell as Network
 
 from common.schema import NetworkConfig
 from ms_impl.nets.deeplabv2 import DeepLabV2
@@ -10,7 +10,7 @@ from ms_impl.weights import initialise
 NETWORKS = {"deeplabv2": DeepLabV2}
 
 
-def build_network(config: NetworkConfig, classes: int, seed: int = 0) -> nn.Cell:
+def build_network(config: NetworkConfig, classes: int, seed: int = 0) -> Network:
     """Return the network that a configuration names, in evaluation mode, with the initial weights of ``seed``.
 
     ``config.weights`` is not read here: loading a file is the objective's business.

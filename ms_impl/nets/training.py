@@ -1,11 +1,12 @@
 """What of a network trains: modes, frozen BatchNorm, parameter groups. The only place that sets a mode."""
 
 from mindspore import Parameter, nn
+from mindspore.nn import Cell as Network
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
-def freeze_affine(network: nn.Cell) -> None:
+def freeze_affine(network: Network) -> None:
     """Exclude the scales and shifts of every BatchNorm from training; they are still used, saved and loaded."""
     for _, layer in network.cells_and_names():
         if isinstance(layer, _BATCH_NORMS):
@@ -13,7 +14,7 @@ def freeze_affine(network: nn.Cell) -> None:
             layer.beta.requires_grad = False
 
 
-def set_mode(network: nn.Cell, training: bool) -> None:
+def set_mode(network: Network, training: bool) -> None:
     """Put a network into training or evaluation mode.
 
     BatchNorm stays in evaluation mode (running statistics used and kept) when the network has ``freeze_bn_stats``.
@@ -25,7 +26,7 @@ def set_mode(network: nn.Cell, training: bool) -> None:
                 layer.set_train(False)
 
 
-def parameter_groups(network: nn.Cell) -> dict[str, dict[str, Parameter]]:
+def parameter_groups(network: Network) -> dict[str, dict[str, Parameter]]:
     """Return the trainable parameters, each once, as ``{"backbone": {name: parameter}, "head": {...}}``."""
     groups: dict[str, dict[str, Parameter]] = {"backbone": {}, "head": {}}
     for name, parameter in network.parameters_and_names():

@@ -1,7 +1,7 @@
 """Networks of the PyTorch twin, one file a family."""
 
 import torch
-from torch import nn
+from torch.nn import Module as Network
 
 from common.schema import NetworkConfig
 from torch_impl.nets.deeplabv2 import DeepLabV2
@@ -11,7 +11,7 @@ from torch_impl.weights import initialise
 NETWORKS = {"deeplabv2": DeepLabV2}
 
 
-def build_network(config: NetworkConfig, classes: int, seed: int = 0) -> nn.Module:
+def build_network(config: NetworkConfig, classes: int, seed: int = 0) -> Network:
     """Return the network that a configuration names, in evaluation mode, with the initial weights of ``seed``.
 
     ``config.weights`` is not read here: loading a file is the objective's business.

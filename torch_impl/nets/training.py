@@ -1,11 +1,12 @@
 """What of a network trains: modes, frozen BatchNorm, parameter groups. The only place that sets a mode."""
 
 from torch import nn
+from torch.nn import Module as Network
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
-def freeze_affine(network: nn.Module) -> None:
+def freeze_affine(network: Network) -> None:
     """Exclude the scales and shifts of every BatchNorm from training; they are still used, saved and loaded."""
     for layer in network.modules():
         if isinstance(layer, _BATCH_NORMS):
@@ -13,7 +14,7 @@ def freeze_affine(network: nn.Module) -> None:
             layer.bias.requires_grad_(False)
 
 
-def set_mode(network: nn.Module, training: bool) -> None:
+def set_mode(network: Network, training: bool) -> None:
     """Put a network into training or evaluation mode.
 
     BatchNorm stays in evaluation mode (running statistics used and kept) when the network has ``freeze_bn_stats``.
@@ -25,7 +26,7 @@ def set_mode(network: nn.Module, training: bool) -> None:
                 layer.train(False)
 
 
-def parameter_groups(network: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
+def parameter_groups(network: Network) -> dict[str, dict[str, nn.Parameter]]:
     """Return the trainable parameters, each once, as ``{"backbone": {name: parameter}, "head": {...}}``."""
     groups: dict[str, dict[str, nn.Parameter]] = {"backbone": {}, "head": {}}
     for name, parameter in network.named_parameters():
