@@ -1,0 +1,27 @@
+"""The framework-free half of every method: its options, its stages, and the batches of a stage.
+
+A method is a list of stages; rounds are loops over them. The tensor half is in ``torch_impl/methods``
+and ``ms_impl/methods``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from common.methods.ddm import DDM
+from common.methods.supervised import Supervised, baseline_stages
+from common.stage import Stage
+
+if TYPE_CHECKING:
+    from common.config import Config
+
+METHODS = {"ddm": DDM, "supervised": Supervised}
+
+
+def stages(config: Config) -> list[Stage]:
+    """Return all stages of a run in order: the comparison rows of ``baselines``, then those of the method.
+
+    Raises:
+        UserError: If the method needs data that the configuration does not name.
+    """
+    return [*baseline_stages(config), *METHODS[config.method.name].stages(config)]

@@ -1,0 +1,95 @@
+"""Supervised training on labelled images: source only, target only, or both together.
+
+A method of its own (``method: {name: supervised, on: joint}``), and the rows that every other method is
+compared with (``baselines: [source_only, target_only, joint]``). Training on both is DDM's eq. 3:
+one forward pass a domain, source first, and the sum of the losses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import NonNegativeFloat, PositiveInt
+
+from common.methods.samples import Draws, SourceSamples, TargetSamples, stack
+from common.schema import Strict
+from common.stage import Batch, Stage, StageContext
+
+if TYPE_CHECKING:
+    from common.config import Config
+
+Domains = Literal["source_only", "target_only", "joint"]
+TITLES: dict[Domains, str] = {"source_only": "source only", "target_only": "target only", "joint": "joint training"}
+
+
+class SupervisedSettings(Strict):
+    """Options of supervised training."""
+
+    name: Literal["supervised"] = "supervised"
+    on: Domains = "source_only"  # which labelled images are seen
+    lambda_main: NonNegativeFloat = 1.0  # weight of the last stage's head
+    lambda_aux: NonNegativeFloat = 0.1  # weight of the auxiliary head
+    steps: PositiveInt | None = None  # None: train.steps
+
+
+class Supervised:
+    """One stage: cross entropy on labelled images."""
+
+    Settings = SupervisedSettings
+
+    @staticmethod
+    def stages(config: Config) -> list[Stage]:
+        """Return the one stage of ``method: {name: supervised}``."""
+        method = config.method
+        return [supervised_stage(config, method.on, "supervised", method.steps)]
+
+
+def baseline_stages(config: Config) -> list[Stage]:
+    """Return the comparison rows that ``baselines`` lists, one stage each, under the method's loss weights."""
+    return [supervised_stage(config, domains, f"baselines/{domains}") for domains in config.baselines]
+
+
+def supervised_stage(config: Config, domains: Domains, name: str, steps: int | None = None) -> Stage:
+    """Return one supervised stage.
+
+    Args:
+        config: The configuration; loss weights are those of its method, so that a comparison differs in data only.
+        domains: Which labelled images are seen.
+        name: Name of the stage.
+        steps: Length; None takes ``train.steps``.
+    """
+    weights = {"lambda_main": config.method.lambda_main, "lambda_aux": config.method.lambda_aux}
+    return Stage(
+        name=name,
+        title=TITLES[domains],
+        objective="supervised",
+        steps=steps or config.train.steps,
+        batches=partial(supervised_batches, domains=domains),
+        settings={"domains": domains, **weights},
+    )
+
+
+def supervised_batches(context: StageContext, domains: Domains) -> Callable[[int], Batch]:
+    """Return the batch of a step: the keys of the domains it holds tell the objective what to train on.
+
+    Source-only training keeps the source's colours, for it must not have seen the target. Alone, the labelled
+    target images come in shuffled epochs; beside the source, uniformly with replacement (section 2.7).
+    """
+    config = context.config
+    draws = Draws(config.seed, context.stage)
+    source = SourceSamples(context, draws, colour=domains == "joint") if domains != "target_only" else None
+    target = TargetSamples(context, draws) if domains != "source_only" else None
+
+    def batch(step: int) -> Batch:
+        positions = context.positions(step, config.train.batch_size)
+        arrays: Batch = {}
+        if source:
+            arrays |= stack([source.pair(p) for p in positions], "source")
+        if target:
+            pair = target.random_pair if source else target.epoch_pair
+            arrays |= stack([pair(p) for p in positions], "target")
+        return arrays
+
+    return batch

@@ -1,0 +1,55 @@
+"""What a set of pseudo-labels is worth: how much of each class was kept, and how much of that is right."""
+
+import numpy as np
+
+IGNORED = 255
+
+
+class Quality:
+    """Counts over a set of pseudo-labels, image by image."""
+
+    def __init__(self, classes: int):
+        self.classes = classes
+        self.kept = np.zeros(classes, np.int64)  # pixels labelled with the class
+        self.judged = np.zeros(classes, np.int64)  # of these, pixels whose truth is known
+        self.right = np.zeros(classes, np.int64)  # of these, pixels whose truth is the class
+        self.pixels = 0
+
+    def add(self, label: np.ndarray, truth: np.ndarray | None = None) -> None:
+        """Count one pseudo-label.
+
+        Args:
+            label: (H, W) uint8 train ids, 255 ignored.
+            truth: (H, W) true train ids, 255 unknown; None where there is no true label.
+        """
+        self.pixels += label.size
+        self.kept += self._count(label)
+        if truth is not None:
+            known = label[truth < self.classes]
+            self.judged += self._count(known)
+            self.right += self._count(label[label == truth])
+
+    def summary(self, predicted: np.ndarray | None = None) -> dict:
+        """Return the figures as plain numbers, one a class in a list; None where nothing can be said.
+
+        Args:
+            predicted: Pixels predicted as each class before selection, int (C,); None leaves the shares kept of
+                each class out.
+        """
+        summary = {
+            "pixels": self.pixels,
+            "kept": _share(self.kept.sum(), self.pixels),
+            "precision": _share(self.right.sum(), self.judged.sum()),
+            "class_pixels": self.kept.tolist(),
+            "class_precision": [_share(r, j) for r, j in zip(self.right, self.judged)],
+        }
+        if predicted is not None:
+            summary["class_kept"] = [_share(k, p) for k, p in zip(self.kept, predicted)]
+        return summary
+
+    def _count(self, label: np.ndarray) -> np.ndarray:
+        return np.bincount(label.ravel(), minlength=256)[: self.classes]
+
+
+def _share(part: int, whole: int) -> float | None:
+    return float(part / whole) if whole else None
