@@ -30,11 +30,11 @@ def rgb_to_lab(image: np.ndarray) -> np.ndarray:
 
 
 def lab_to_rgb(lab: np.ndarray) -> np.ndarray:
-    """Return the (H, W, 3) float64 RGB values in [0, 1] of L*a*b* values; colours outside the gamut are clipped."""
+    """Return the (H, W, 3) float64 RGB values in [0, 255] of L*a*b* values; colours outside the gamut are clipped."""
     linear = _linear_rgb(lab.reshape(-1, 3).T.copy())
     bright = linear > 0.0031308
     rgb = np.where(bright, 1.055 * np.maximum(linear, 0.0) ** (1 / 2.4) - 0.055, 12.92 * linear)
-    return np.clip(rgb, 0.0, 1.0).T.reshape(lab.shape)
+    return np.clip(rgb * 255, 0.0, 255.0).T.reshape(lab.shape)
 
 
 def lab_statistics(image: np.ndarray) -> LabStatistics:
