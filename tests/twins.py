@@ -116,11 +116,16 @@ class MindSporeTwin(Twin):
 
     def gradients(self, function: Callable, *arrays: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Call ``function(*tensors) -> (loss, ...)``; return its outputs and the gradients of the loss."""
+
+        def step(*inputs):
+            outputs = function(*inputs)
+            return outputs[0], *outputs  # MindSpore wants at least one output beside the loss
+
         places = tuple(range(len(arrays)))
-        # a function with outputs beside the loss must give at least one of them
-        step = import_module("mindspore").value_and_grad(lambda *x: (*function(*x), 0), places, has_aux=True)
-        outputs, grads = step(*map(self.tensor, arrays))
-        return [self.numpy(one) for one in outputs[:-1]], [self.numpy(one) for one in grads]
+        step_and_gradient = import_module("mindspore").value_and_grad(step, places, has_aux=True)
+        outputs, grads = step_and_gradient(*map(self.tensor, arrays))
+        grads = grads if isinstance(grads, tuple) else (grads,)  # a single place gives a bare tensor
+        return [self.numpy(one) for one in outputs[1:]], [self.numpy(one) for one in grads]
 
     def parameter_gradients(self, network, function: Callable, *arrays: np.ndarray) -> dict[str, np.ndarray]:
         """Return the gradients of ``function(network, *tensors)``, a loss, by own parameter name."""
