@@ -97,12 +97,7 @@ def added(kinds: Mapping[str, str], canonical: Iterable[str]) -> list[str]:
 def infer_kinds(
     shapes: Mapping[str, tuple[int, ...]], framework: str, known: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Infer the kind of every layer of a file from the keys, and their shapes, that share a path.
-
-    BatchNorm shows by its running statistics, other norms by a scale and a shift of one axis, MindSpore's PReLU and
-    Embedding by their own names. A matrix without bias in PyTorch's spelling may be a linear layer or an embedding,
-    a lone vector a PReLU or a norm without shift, and a key that has another meaning in the other framework would
-    not come back: such layers must be in ``known``.
+    """Infer the kind of every layer of a file as ``survey_kinds`` does, and refuse what remains ambiguous.
 
     Args:
         shapes: Full name -> shape.
@@ -113,21 +108,47 @@ def infer_kinds(
     Raises:
         UserError: Naming every layer that is ambiguous and what its kind may be.
     """
+    kinds, unclear = survey_kinds(shapes, framework, known)
+    if unclear:
+        layers = [
+            f"{path or '(top)'} with {', '.join(split(name)[1] for name in shapes if split(name)[0] == path)} "
+            f"may be {' or '.join(choice)}"
+            for path, choice in list(unclear.items())[:8]
+        ]
+        raise UserError(f"the kind of {len(unclear)} layers is ambiguous: {'; '.join(layers)}. State it for each")
+    return kinds
+
+
+def survey_kinds(
+    shapes: Mapping[str, tuple[int, ...]], framework: str, known: Mapping[str, str] | None = None
+) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    """Infer the kind of every layer of a file from the keys, and their shapes, that share a path.
+
+    BatchNorm shows by its running statistics, other norms by a scale and a shift of one axis, MindSpore's PReLU and
+    Embedding by their own names. A matrix without bias in PyTorch's spelling may be a linear layer or an embedding,
+    a lone vector a PReLU or a norm without shift, and a key that has another meaning in the other framework would
+    not come back: such layers must be in ``known``.
+
+    Args:
+        shapes, framework, known: As for ``infer_kinds``.
+    Returns:
+        (path -> kind for every layer whose names differ between the frameworks, path -> possible kinds for every
+        layer that stays ambiguous).
+    """
     known, infer = known or {}, {"torch": _infer_torch, "mindspore": _infer_mindspore}[framework]
     layers: dict[str, dict[str, tuple[int, ...]]] = {}
     for name, shape in shapes.items():
         path, leaf = split(name)
         layers.setdefault(path, {})[leaf] = tuple(shape)
-    kinds, unclear = {}, []
+    kinds: dict[str, str] = {}
+    unclear: dict[str, tuple[str, ...]] = {}
     for path, leaves in layers.items():
         kind = known[path] if path in known else infer(leaves)
         if isinstance(kind, tuple):
-            unclear.append(f"{path or '(top)'} with {', '.join(leaves)} may be {' or '.join(kind)}")
+            unclear[path] = kind
         elif kind != PLAIN:
             kinds[path] = kind
-    if unclear:
-        raise UserError(f"the kind of {len(unclear)} layers is ambiguous: {'; '.join(unclear[:8])}. State it for each")
-    return kinds
+    return kinds, unclear
 
 
 def _infer_torch(leaves: Mapping[str, tuple[int, ...]]) -> str | tuple[str, ...]:
