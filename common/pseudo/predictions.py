@@ -1,11 +1,14 @@
 """Probabilities of a dataset's images, batch by batch, for the pseudo-label pass."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from common.pseudo.produce import Predictions
+from common.evaluate import read_ahead
+from common.pseudo.produce import Predict, Predictions
+
+Named = tuple[str, np.ndarray]  # name of an image, the image (H, W, 3) uint8
 
 
 class Predictor(Protocol):
@@ -15,9 +18,7 @@ class Predictor(Protocol):
         """Return (N, C, *size) float32 of images (N, 3, H, W) uint8 RGB; ``output`` as in the twins' ``predict``."""
 
 
-def predictions(
-    dataset: Any, predictor: Predictor, output: str, batch_size: int = 1
-) -> Callable[[Sequence[str]], Predictions]:
+def predictions(dataset: Any, predictor: Predictor, output: str, batch_size: int = 1) -> Predict:
     """Return the function from names of images to their probabilities, (C, H, W) float32 at the image's size.
 
     Args:
@@ -29,17 +30,18 @@ def predictions(
     index = {name: i for i, name in enumerate(dataset.names)}
 
     def predict(names: Sequence[str]) -> Predictions:
-        for batch in _batches(((name, dataset.image(index[name])) for name in names), batch_size):
-            images = np.ascontiguousarray(np.stack([image for _, image in batch]).transpose(0, 3, 1, 2))
-            scores = predictor.scores(images, images.shape[2:], output)
+        images = read_ahead(lambda i: (dataset.names[i], dataset.image(i)), [index[name] for name in names])
+        for batch in _batches(images, batch_size):
+            stacked = np.ascontiguousarray(np.stack([image for _, image in batch]).transpose(0, 3, 1, 2))
+            scores = predictor.scores(stacked, stacked.shape[2:], output)
             yield from zip((name for name, _ in batch), scores)
 
     return predict
 
 
-def _batches(samples: Iterator[tuple[str, np.ndarray]], size: int) -> Iterator[list[tuple[str, np.ndarray]]]:
-    """Yield runs of at most ``size`` samples whose images have one shape."""
-    batch: list[tuple[str, np.ndarray]] = []
+def _batches(samples: Iterable[Named], size: int) -> Iterator[list[Named]]:
+    """Yield runs of at most ``size`` neighbours whose images have one shape."""
+    batch: list[Named] = []
     for sample in samples:
         if batch and (len(batch) == size or batch[0][1].shape != sample[1].shape):
             yield batch

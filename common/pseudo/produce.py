@@ -17,11 +17,14 @@ from pydantic import PositiveInt
 from common.errors import UserError
 from common.pseudo import bdl, cbst
 from common.pseudo.folder import THRESHOLDS, check_names, write_pseudo_label, write_whole
+from common.pseudo.order import OrderStatistics, Stream
 from common.pseudo.statistics import Quality
 from common.schema import Fraction, Strict
 
 CBST_PORTIONS = (0.2, 0.05, 0.5)  # first round, added in every later round, at most
 Predictions = Iterable[tuple[str, np.ndarray]]  # name of the image, its probabilities (C, H, W) float32
+Predict = Callable[[Sequence[str]], Predictions]
+Pair = tuple[np.ndarray, np.ndarray]  # class ids and confidences of one image
 
 
 class PseudoSettings(Strict):
@@ -50,7 +53,7 @@ def write_pseudo_labels(
     folder: Path,
     scratch: Path,
     names: Sequence[str],
-    predict: Callable[[Sequence[str]], Predictions],
+    predict: Predict,
     classes: int,
     settings: PseudoSettings,
     number: int = 1,
@@ -81,24 +84,15 @@ def write_pseudo_labels(
             label, confidence = cbst.subsample(label, confidence, settings.every)
         _keep(_scratch_file(scratch, name), label, confidence)
 
-    def stream() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        return (_kept(_scratch_file(scratch, name)) for name in names)
+    def kept() -> Iterator[Pair]:
+        return (_read(_scratch_file(scratch, name)) for name in names)
 
-    portion = settings.portion_in(number)
-    if settings.rule == "bdl":
-        found = bdl.thresholds(stream, classes, portion)
-        limits = bdl.capped(found.values, settings.cap)
-        labels = ((name, bdl.select(*pair, limits)) for name, pair in zip(names, stream()))
-    else:
-        found = cbst.thresholds(stream, classes, portion, settings.form)
-        limits = found.values
-        labels = ((name, cbst.select(probabilities, limits)) for name, probabilities in predict(names))
-
+    found, limits = _thresholds(settings, kept, classes, number)
     quality = Quality(classes)
-    for name, label in labels:
+    for name, label in _labels(settings, limits, names, kept, predict):
         write_pseudo_label(folder, name, label)
         quality.add(label, truth(name))
-    report = {"rule": settings.rule, "portion": portion, "thresholds": limits.tolist()}
+    report = {"rule": settings.rule, "portion": settings.portion_in(number), "thresholds": limits.tolist()}
     report |= {"thresholds_raw": found.values.tolist(), "class_counts": found.counts.tolist()}
     report |= quality.summary(found.counts if settings.rule == "bdl" else None)
     write_whole(folder / THRESHOLDS, lambda file: file.write(json.dumps(report, indent=1).encode()))
@@ -121,6 +115,28 @@ def label_and_confidence(name: str, probabilities: np.ndarray) -> tuple[np.ndarr
     return probabilities.argmax(axis=0).astype(np.uint8), confidence
 
 
+def _thresholds(
+    settings: PseudoSettings, kept: Stream, classes: int, number: int
+) -> tuple[OrderStatistics, np.ndarray]:
+    """Return what the rule found, and the thresholds that it applies."""
+    portion = settings.portion_in(number)
+    if settings.rule == "bdl":
+        found = bdl.thresholds(kept, classes, portion)
+        return found, bdl.capped(found.values, settings.cap)
+    found = cbst.thresholds(kept, classes, portion, settings.form)
+    return found, found.values
+
+
+def _labels(
+    settings: PseudoSettings, limits: np.ndarray, names: Sequence[str], kept: Stream, predict: Predict
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the pseudo-label of every image: from what was kept (bdl), or from another prediction (cbst)."""
+    if settings.rule == "bdl":
+        yield from ((name, bdl.select(*pair, limits)) for name, pair in zip(names, kept()))
+    else:
+        yield from ((name, cbst.select(probabilities, limits)) for name, probabilities in predict(names))
+
+
 def _scratch_file(scratch: Path, name: str) -> Path:
     return scratch / f"{name}.npz"
 
@@ -129,9 +145,9 @@ def _keep(path: Path, label: np.ndarray, confidence: np.ndarray) -> None:
     write_whole(path, lambda file: np.savez(file, label=label, confidence=confidence))
 
 
-def _kept(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _read(path: Path) -> Pair:
     try:
         with np.load(path, allow_pickle=False) as file:
             return file["label"], file["confidence"]
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise UserError(f"{path}: damaged ({error}); remove it and run the stage again") from None
