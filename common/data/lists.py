@@ -1,0 +1,89 @@
+"""List files and folder scans: which images a dataset has, in which order."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from common.errors import UserError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+LARGEST_LIST = 256 << 20  # bytes
+
+
+def read_list(path: Path) -> list[tuple[str, str | None]]:
+    """Read a list file: one image a line, its label behind a tab or blanks where the line has two names.
+
+    Args:
+        path: Text in UTF-8; blank lines count for nothing.
+    Returns:
+        (image, label or None) a line, in the order of the file.
+    Raises:
+        UserError: If the file is missing, empty, no text, or a line has three names or leaves its folder.
+    """
+    entries = []
+    for number, line in enumerate(_lines(path), 1):
+        names = line.split("\t") if "\t" in line else line.split()
+        if len(names) > 2:
+            raise UserError(
+                f"{path}:{number}: {len(names)} names; a line is 'image' or 'image label' (tab if names hold blanks)"
+            )
+        for name in names:
+            _refuse_outside(name, f"{path}:{number}")
+        if names:
+            entries.append((names[0].strip(), names[1].strip() if len(names) == 2 else None))
+    if not entries:
+        raise UserError(f"{path}: the list is empty")
+    return entries
+
+
+def read_names(path: Path) -> list[str]:
+    """Read the image names of a list file; labels beside them count for nothing.
+
+    Raises:
+        UserError: As ``read_list``.
+    """
+    return [image for image, _ in read_list(path)]
+
+
+def write_list(path: Path, entries: Iterable[Sequence[str]]) -> int:
+    """Write one line for each entry, its names apart by a blank, by a tab where a name holds one; return how many."""
+    lines = []
+    for names in entries:
+        lines.append(("\t" if any(" " in name for name in names) else " ").join(names) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(lines), encoding="utf-8")
+    return len(lines)
+
+
+def scan(folder: Path, suffix: str | None) -> list[str]:
+    """Return the names of the images below a folder, relative to it, in alphabetical order.
+
+    Args:
+        folder: Searched with all its subfolders; hidden files and folders count for nothing.
+        suffix: End of the names; None takes every image (PNG, JPEG, BMP, WebP, TIFF, PPM).
+    """
+    ends = (suffix,) if suffix else IMAGE_SUFFIXES
+    found = []
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        low = name if suffix else name.lower()
+        if low.endswith(ends) and not any(part.startswith(".") for part in PurePosixPath(name).parts):
+            found.append(name)
+    return sorted(found)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        if path.stat().st_size > LARGEST_LIST:
+            raise UserError(f"{path}: larger than {LARGEST_LIST >> 20} MiB, not a list file")
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such list file") from None
+    except (UnicodeDecodeError, IsADirectoryError):
+        raise UserError(f"{path}: not a list file (one image name a line, UTF-8)") from None
+    return text.splitlines()
+
+
+def _refuse_outside(name: str, place: str) -> None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise UserError(f"{place}: '{name}' leaves the dataset's folder; names are relative to it and hold no '..'")
