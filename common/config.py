@@ -27,6 +27,7 @@ from common.schema import (
 )
 
 CONFIGS = Path(__file__).parent / "configs"
+YAML_TYPES = {"map", "seq", "str", "int", "float", "bool", "null"}
 LARGEST_FILE = 1 << 20  # bytes; a configuration is a page, not a book
 MethodSettings = reduce(operator.or_, (method.Settings for method in METHODS.values()))
 MethodConfig = Annotated[MethodSettings, Field(discriminator="name")]
@@ -100,7 +101,7 @@ def _find(path: Path) -> Path:
     for file in tried:
         if file.is_file():
             return file
-    known = sorted(str(p.relative_to(CONFIGS).with_suffix("")) for p in CONFIGS.rglob("*.yaml"))
+    known = sorted(str(p.relative_to(CONFIGS).with_suffix("")) for p in CONFIGS.rglob("[!_]*.yaml"))
     near = difflib.get_close_matches(str(path.with_suffix("")), known, 1, 0.5)
     raise UserError(f"{path}: no such configuration." + (f" Did you mean '{near[0]}'?" if near else ""))
 
@@ -144,6 +145,8 @@ def _extend(tree: dict, places: dict, file: Path, seen: tuple[Path, ...]) -> tup
 def _plain(node: yaml.Node, path: tuple, file: Path, places: dict) -> Any:
     """Turn a YAML node into plain values and note where each key stands; refuses repeated keys."""
     places.setdefault(path, f"{file}:{node.start_mark.line + 1}")
+    if node.tag.rpartition(":")[2] not in YAML_TYPES:
+        raise UserError(f"{file}:{node.start_mark.line + 1}: not valid YAML here: the tag {node.tag}; plain values only")
     if isinstance(node, yaml.MappingNode):
         result: dict = {}
         for key_node, value_node in node.value:
