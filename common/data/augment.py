@@ -1,56 +1,70 @@
-"""Optional augmentation of training pairs: random scale, crop, flip and colour jitter; everything off by default."""
+"""Optional augmentation of an image with its label: flip, random scale and crop, colour jitter.
+
+Off by default; DDM uses none. The draws are made in one order whatever is switched on, so that switching one
+augmentation on or off leaves the others as they were.
+"""
 
 import numpy as np
-from PIL import Image, ImageEnhance
 
+from common.data.labels import IGNORE
+from common.data.transforms import resize_image, resize_label
 from common.schema import AugmentConfig
 
-IGNORED = 255
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow's conversion to grey
 
 
 def augment(
     image: np.ndarray, label: np.ndarray, config: AugmentConfig, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a pair after the random changes that ``config`` asks for, in the order scale, crop, flip, jitter.
+    """Return the pair as the configuration asks: flipped, scaled, cropped, jittered, in this order.
+
+    A random scale without ``crop`` keeps the frame: the scaled pair is cropped or padded to its old size. Padding
+    is black in the image and 255 in the label.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        label: (H, W) uint8 train ids, 255 ignored.
-        config: The section ``data.augment``.
-        rng: Generator of this pair's position.
+        label: (H, W) uint8 train ids.
+        config: Which augmentations.
+        rng: Source of the draws: flip, scale, crop column, crop row, brightness, contrast, saturation.
     Returns:
-        The pair, of ``config.crop`` if that is set; the arguments themselves when everything is off.
+        Image (h, w, 3) and label (h, w), uint8; the arguments themselves when everything is off.
     """
+    draws = rng.random(7)
+    if draws[0] < config.flip:
+        image, label = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(label[:, ::-1])
+    frame = config.crop or (image.shape[1], image.shape[0])
     if config.scale:
-        factor = rng.uniform(*config.scale)
+        factor = config.scale[0] + draws[1] * (config.scale[1] - config.scale[0])
         size = max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
-        image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
-        label = np.asarray(Image.fromarray(label).resize(size, Image.Resampling.NEAREST))
-    if config.crop:
-        image, label = _crop(image, label, config.crop, rng)
-    if config.flip and rng.random() < config.flip:
-        image, label = image[:, ::-1], label[:, ::-1]
+        image, label = resize_image(image, size), resize_label(label, size)
+    if config.scale or config.crop:
+        image, label = _crop(image, frame, draws[2:4], 0), _crop(label, frame, draws[2:4], IGNORE)
     if config.jitter:
-        image = _jitter(image, config.jitter, rng)
+        image = jitter(image, *(1 + config.jitter * (2 * draws[4:7] - 1)))
     return image, label
 
 
-def _crop(image: np.ndarray, label: np.ndarray, size: tuple[int, int], rng) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a random window of ``size`` (width, height); what is too small gets black, ignored pixels below and right."""
-    height, width = label.shape
-    pad = (0, max(0, size[1] - height)), (0, max(0, size[0] - width))
-    if any(after for _, after in pad):
-        image = np.pad(image, (*pad, (0, 0)))
-        label = np.pad(label, pad, constant_values=IGNORED)
-        height, width = label.shape
-    top, left = int(rng.integers(height - size[1] + 1)), int(rng.integers(width - size[0] + 1))
-    inside = slice(top, top + size[1]), slice(left, left + size[0])
-    return image[inside], label[inside]
+def jitter(image: np.ndarray, brightness: float, contrast: float, saturation: float) -> np.ndarray:
+    """Return an image with other brightness, contrast (around its mean grey) and saturation; 1 leaves each alone.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        brightness: Factor of all values; negative factors count as 0, as do the others.
+        contrast: Factor of the distance from the mean grey.
+        saturation: Factor of the distance from the pixel's own grey.
+    """
+    brightness, contrast, saturation = (np.float32(max(0.0, factor)) for factor in (brightness, contrast, saturation))
+    pixels = np.clip(image * brightness, 0, 255)
+    middle = (pixels @ LUMA).mean()
+    pixels = np.clip(middle + (pixels - middle) * contrast, 0, 255)
+    grey = (pixels @ LUMA)[..., None]
+    return np.rint(np.clip(grey + (pixels - grey) * saturation, 0, 255)).astype(np.uint8)
 
 
-def _jitter(image: np.ndarray, strength: float, rng) -> np.ndarray:
-    """Multiply brightness, contrast and saturation by factors of their own from [1 - strength, 1 + strength]."""
-    picture = Image.fromarray(np.ascontiguousarray(image))
-    for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-        picture = enhance(picture).enhance(max(0.0, rng.uniform(1.0 - strength, 1.0 + strength)))
-    return np.asarray(picture)
+def _crop(pixels: np.ndarray, size: tuple[int, int], place: np.ndarray, fill: int) -> np.ndarray:
+    """Cut a frame (width, height) out; ``place`` in [0, 1)^2 chooses it. What lacks is padded right and below."""
+    width, height = size
+    left, top = (int(share * (max(0, have - want) + 1)) for share, have, want in zip(place, pixels.shape[1::-1], size))
+    part = pixels[top : top + height, left : left + width]
+    missing = [(0, height - part.shape[0]), (0, width - part.shape[1])] + [(0, 0)] * (pixels.ndim - 2)
+    return np.ascontiguousarray(np.pad(part, missing, constant_values=fill) if np.any(missing) else part)
