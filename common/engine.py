@@ -1,0 +1,216 @@
+"""Runs the stages of a method on a backend: data -> objective.step -> log, evaluate, checkpoint, resume.
+
+``Engine.run`` shows what happens to a stage, ``Engine._train`` what happens in a step. All that a resumed stage needs
+is in its last checkpoint; the data need no more than the number of the step.
+"""
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from common import checkpoint, keeper
+from common.data.labels import class_set
+from common.data.loader import batches
+from common.errors import UserError
+from common.evaluate import evaluate
+from common.examples import Examples
+from common.inputs import score_inputs, stage_inputs
+from common.keeper import Keeper, on_writer
+from common.log import Pace, RunLog, StageLog
+from common.meter import Clock, Meter
+from common.run_folder import RunFolder, StageFolder, differences, digest_of
+from common.schedules import learning_rate
+from common.stage import Stage, StageContext
+from common.stop import Stopped, StopSignal
+
+
+class Engine:
+    """One run: the stages of a configuration on a backend, in a run folder that is open for it."""
+
+    def __init__(self, config: Any, backend: Any, stages: Sequence[Stage], data: Any, folder: RunFolder, log: RunLog):
+        self.config, self.backend, self.data = config, backend, data
+        self.stages = {stage.name: stage for stage in stages}
+        self.folder, self.log = folder, log
+        self.outputs: dict[str, dict] = {}  # finished stage -> digests of what it made
+        self.stop = StopSignal(backend)
+
+    def run(self, wanted: str = "*") -> None:
+        """Bring every stage whose name matches ``wanted`` to its end; what is finished and unchanged is passed over.
+
+        Raises:
+            UserError: If a loss is not finite, a stage that a wanted one needs is not finished, nothing matches
+                ``wanted``, or the disk refuses.
+            Stopped: If the process was asked to stop; a stage in training has been saved.
+        """
+        if not any(fnmatch(name, wanted) for name in self.stages):
+            raise UserError(f"--stages {wanted}: no such stage; the stages are: {', '.join(self.stages)}")
+        on_writer(self.backend, lambda: self.folder.write_plan({s.name: s.title for s in self.stages.values()}))
+        with self.stop:
+            for number, stage in enumerate(self.stages.values(), 1):
+                title, asked_for = f"[{number}/{len(self.stages)}] {stage.name}", fnmatch(stage.name, wanted)
+                missing = [name for name in stage.upstream() if name not in self.outputs]
+                if missing and asked_for:
+                    raise UserError(f"{stage.name} needs {', '.join(missing)}, not finished with these settings")
+                if missing:
+                    continue
+                place = self.folder.stage(stage.name)
+                inputs = stage_inputs(self.config, stage, self.data, self.outputs, self.backend.world)
+                marker = place.done()
+                if marker and marker["inputs"] == inputs:
+                    self.log.note(f"{title}: finished, unchanged")
+                    self._score_again(stage, place, marker)
+                elif asked_for:
+                    self._begin(place, inputs, title)
+                    marker = self._do(stage, place, inputs)
+                else:
+                    continue
+                self.outputs[stage.name] = marker["outputs"]
+
+    def _do(self, stage: Stage, place: StageFolder, inputs: dict) -> dict:
+        """Train a stage and score it, let it make its files, and mark it finished; return the marker."""
+        started = time.monotonic()
+        marker = {"digest": digest_of(inputs), "inputs": inputs, "outputs": {}, "scores": {}, "steps": stage.steps}
+        if stage.objective:
+            objective = self.objective(stage)
+            marker["scores"] = self._train_and_score(stage, place, objective)
+            marker["outputs"] = keeper.weights_made(place)
+        if stage.produce:
+            network = objective if stage.objective else self._frozen_network(stage)
+            marker["made"], marker["outputs"]["files"] = self._produce(stage, place, network)
+        marker["score_inputs"] = score_inputs(self.config, self.data)
+        marker["seconds"] = round(time.monotonic() - started, 1)
+        marker["backend"] = {"name": self.backend.name, **self.backend.describe()}
+        on_writer(self.backend, lambda: (checkpoint.prune(place.checkpoints, 1), place.finish(marker)))
+        return marker
+
+    def _train_and_score(self, stage: Stage, place: StageFolder, objective: Any) -> dict:
+        """Train to the end from wherever the stage stands; return the scores of the last and the best weights."""
+        keep = Keeper(self.config, self.backend, stage, place, self.log)
+        step, meter = keep.restore(objective)
+        with self.log.stage(stage.name, step, stage.steps) as log:
+            self._train(stage, objective, step, meter, keep, log)
+            if not stage.score:
+                return {}
+            last = self._score(stage, objective, log, stage.steps, final=True)
+            if self.config.train.evaluate_every:
+                keep.keep_if_best(objective, stage.steps, last)
+            return {"last": last, "best": keep.best()}
+
+    def _train(self, stage: Stage, objective: Any, step: int, meter: Meter, keep: Keeper, log: StageLog) -> None:
+        """Run the steps after ``step``. Losses stay on the device until they are logged or a checkpoint is due."""
+        train, clock, logged = self.config.train, Clock(), step
+        workers = self.config.data.workers, self.config.data.prefetch
+        source = batches(stage.batches(self.context(stage)), step, stage.steps, *workers)
+        with closing(source), self.stop.at_next_step():
+            for batch in source:
+                clock.lap("data")
+                lr = learning_rate(self.config.optim, step, stage.steps)
+                meter.add(objective.step(batch, lr))
+                step += 1
+                clock.lap("step")
+
+                last, to_log = step == stage.steps, step % train.log_every == 0
+                stopping = self.stop.asked(together=to_log)
+                to_score = stage.score and not last and _due(step, train.evaluate_every)
+                to_save = last or stopping or _due(step, train.checkpoint_every)
+                if to_log or to_score or to_save:
+                    meter.check(f"{stage.name}, step {step}")  # the device catches up here
+                    clock.lap("step")
+                if to_log or last:
+                    log.losses(step, meter.take(), lr, Pace(*clock.take(step - logged), self.backend.memory_gib()))
+                    logged = step
+                if to_score:
+                    keep.keep_if_best(objective, step, self._score(stage, objective, log, step))
+                if to_save:
+                    log.sync()
+                    keep.save(objective, step, meter)
+                if stopping:
+                    raise Stopped(f"{stage.name}: stopped and saved after step {step} of {stage.steps}", stopping)
+                log.advance(step)
+                clock.lap("other")
+
+    def objective(self, stage: Stage) -> Any:
+        """Build a stage's objective with its frozen networks, and the weights it starts from."""
+        frozen = {role: self._handed_on(name) for role, name in stage.frozen.items()}
+        objective = self.backend.build(self.config, stage.objective, frozen=frozen)
+        if stage.start:
+            objective.load_weights(self._handed_on(stage.start))
+        return objective
+
+    def context(self, stage: Stage, folder: Path | None = None) -> StageContext:
+        """Return what a stage may use; it writes to ``folder``, and reads those of the stages upstream."""
+        return StageContext(
+            config=self.config,
+            data=self.data,
+            stage=stage.name,
+            folder=folder or self.folder.stage(stage.name).files,
+            folders={name: self.folder.stage(name).files for name in stage.upstream()},
+            rank=self.backend.rank,
+            world=self.backend.world,
+        )
+
+    def _begin(self, place: StageFolder, inputs: dict, title: str) -> None:
+        """Say what is going to happen, and make the stage's folder ready."""
+        before = place.inputs()
+        changed = differences(before, inputs) if before else []
+        self.log.note(f"{title}: runs again, changed: {', '.join(changed[:6])}" if changed else title)
+        self.backend.barrier()  # every rank has read the folder before it changes
+        on_writer(self.backend, lambda: place.begin(inputs))
+
+    def _score(self, stage: Stage, objective: Any, log: StageLog, step: int, final: bool = False) -> dict:
+        """Score a network on the validation set, report it, and return the scores with their step."""
+        examples = Examples(self.data.val, self.folder.examples, self.folder.stage(stage.name).examples)
+        result = evaluate(
+            self.backend.predictor(objective, self.config.evaluate).labels,
+            self.data.val,
+            class_set(self.config.classes),
+            self.config.classes.left_out,
+            self.config.evaluate.batch_size,
+            examples.keep if final and self.backend.rank == 0 else None,
+        )
+        log.scores(step, result.summary(), final)
+        return {**result.record(), "step": step}
+
+    def _score_again(self, stage: Stage, place: StageFolder, marker: dict) -> None:
+        """Score a finished stage anew when the validation set or the way of predicting has changed."""
+        now = score_inputs(self.config, self.data)
+        if not marker["scores"] or marker["score_inputs"] == now:
+            return
+        self.log.note(f"{stage.name}: scored again, changed: {', '.join(differences(marker['score_inputs'], now))}")
+        objective = self.objective(stage)
+        for which, scores in marker["scores"].items():
+            if scores:
+                objective.load_weights(keeper.handed_on(self.backend, place, which))
+                with self.log.stage(stage.name, stage.steps, stage.steps) as log:
+                    marker["scores"][which] = self._score(stage, objective, log, scores["step"], final=True)
+        marker["score_inputs"] = now
+        on_writer(self.backend, lambda: place.finish(marker))
+
+    def _produce(self, stage: Stage, place: StageFolder, objective: Any) -> tuple[dict, str]:
+        """Let a stage write its files, which appear as a whole; return what it says of them, and their digest."""
+        made: dict = {}
+        predictor = self.backend.predictor(objective, self.config.evaluate)
+
+        def fill(folder: Path) -> None:
+            made.update(stage.produce(self.context(stage, folder), predictor))
+
+        on_writer(self.backend, lambda: checkpoint.publish(place.files, fill))
+        return made, checkpoint.sha256(place.files / checkpoint.MANIFEST)
+
+    def _frozen_network(self, stage: Stage) -> Any:
+        """Return the objective of the one network that a stage without training uses, with its trained weights."""
+        (name,) = stage.frozen.values()
+        objective = self.objective(self.stages[name])
+        objective.load_weights(self._handed_on(name))
+        return objective
+
+    def _handed_on(self, name: str) -> dict:
+        """Return the weights that a finished stage hands on."""
+        return keeper.handed_on(self.backend, self.folder.stage(name), self.config.train.hand_on)
+
+
+def _due(step: int, every: int | None) -> bool:
+    return bool(every) and step % every == 0

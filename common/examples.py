@@ -1,0 +1,34 @@
+"""A few validation images whose predictions are kept for the report, small enough to look at side by side."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.pictures import fitted, write_png
+
+COUNT, WIDTH = 4, 400  # examples; pixels
+
+
+class Examples:
+    """Keeps the predictions of some images; ``keep`` fits ``evaluate``'s ``watch``."""
+
+    def __init__(self, dataset: Any, shared: Path, folder: Path):
+        """Prepare.
+
+        Args:
+            dataset: The validation set.
+            shared: Folder of the run, which receives ``input/INDEX.png`` and ``truth/INDEX.png``.
+            folder: Folder of the stage, which receives ``INDEX.png``, train ids.
+        """
+        self._dataset, self._shared, self._folder = dataset, shared, folder
+        self._indices = set(np.linspace(0, len(dataset) - 1, min(COUNT, len(dataset))).round().astype(int).tolist())
+
+    def keep(self, index: int, prediction: np.ndarray, truth: np.ndarray) -> None:
+        """Write prediction and truth, uint8 (H, W), and the image, if ``index`` is one of the examples."""
+        if index not in self._indices:
+            return
+        size, name = (WIDTH, max(round(truth.shape[0] * WIDTH / truth.shape[1]), 1)), f"{index:05d}.png"
+        write_png(self._folder / name, fitted(prediction, size))
+        write_png(self._shared / "input" / name, fitted(self._dataset.image(index), size))
+        write_png(self._shared / "truth" / name, fitted(truth, size))

@@ -1,0 +1,74 @@
+"""What a stage depends on, as one JSON object: when it is unchanged, the finished stage need not run again.
+
+Left out on purpose is what cannot change the trained weights: names and folders, workers, how often the run logs,
+saves and evaluates, how predictions are made for a score. Those of the last kind decide whether a finished stage is
+scored again (``score_inputs``).
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from common.checkpoint import sha256
+from common.stage import Stage
+
+_TRAIN = ("precision", "ema", "sync_bn")  # keys of ``train`` that change the weights; batch_size counts with the ranks
+_DATA = ("labelled", "colour", "augment")  # keys of ``data`` beside the datasets, which count by their fingerprints
+_ROLES = ("source", "target")
+
+
+def stage_inputs(config: Any, stage: Stage, data: Any, outputs: dict[str, dict], world: int) -> dict:
+    """Return everything that decides what a stage makes.
+
+    Args:
+        config: The resolved configuration.
+        stage: The stage.
+        data: The open datasets by role; each has a ``fingerprint()``.
+        outputs: Name of each stage upstream -> the digests of its outputs.
+        world: Number of ranks; together with the batch size it says what one step sees.
+    Returns:
+        A JSON object whose entries can be compared one by one.
+    """
+    whole = config.model_dump(mode="json")
+    which = config.train.hand_on
+    inputs = {
+        "seed": config.seed,
+        "stage": {"objective": stage.objective, "steps": stage.steps, "seed": stage.seed, "settings": stage.settings},
+        "config": {
+            **{key: whole[key] for key in ("network", "input", "optim")},
+            "classes": {key: whole["classes"][key] for key in ("set", "names")},
+            "train": {key: whole["train"][key] for key in _TRAIN},
+            "data": {key: whole["data"].get(key) for key in _DATA},
+            "images_a_step": config.train.batch_size * world,
+        },
+        "weights": _file_digest(config.network.weights),
+        "data": {role: _fingerprint(data, role) for role in _ROLES},
+        "upstream": {
+            "start": stage.start and _weights(outputs[stage.start], which),
+            "frozen": {role: _weights(outputs[name], which) for role, name in stage.frozen.items()},
+            "reads": {name: outputs[name].get("files", outputs[name]) for name in stage.reads},
+        },
+    }
+    if which == "best":  # then the validation set takes part in the choice of the weights
+        inputs["chosen by"] = {**score_inputs(config, data), "every": config.train.evaluate_every}
+    return json.loads(json.dumps(inputs, default=str))  # as it will be read back: tuples become lists
+
+
+def score_inputs(config: Any, data: Any) -> dict:
+    """Return what decides the score of given weights."""
+    whole = config.model_dump(mode="json")
+    return {"evaluate": whole["evaluate"], "classes": whole["classes"], "val": _fingerprint(data, "val")}
+
+
+def _weights(outputs: dict, which: str) -> str:
+    """Return the digest of the weights that a stage hands on; the last where none was chosen as best."""
+    return outputs.get(which) or outputs["last"]
+
+
+def _fingerprint(data: Any, role: str) -> str | None:
+    dataset = getattr(data, role, None)
+    return dataset.fingerprint() if dataset is not None else None
+
+
+def _file_digest(path: Path | None) -> str | None:
+    return sha256(Path(path)) if path else None

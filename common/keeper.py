@@ -1,0 +1,119 @@
+"""What a running stage saves and finds again: its checkpoints, and the weights that scored best."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from common import checkpoint
+from common.log import RunLog
+from common.meter import Meter
+from common.run_folder import StageFolder, digest_of
+from common.stage import Stage
+
+WEIGHTS = ("model", "ema")  # the parts of a state that are weights; the averaged ones are used where there are any
+
+
+class Keeper:
+    """Saves and restores one stage. Only rank 0 writes; the others wait until it has."""
+
+    def __init__(self, config: Any, backend: Any, stage: Stage, place: StageFolder, log: RunLog):
+        self._config, self._backend, self._stage, self._place, self._log = config, backend, stage, place, log
+
+    def restore(self, objective: Any) -> tuple[int, Meter]:
+        """Load the newest whole checkpoint into ``objective``; return the steps done and the meter as it was then."""
+        newest = checkpoint.newest(self._place.checkpoints, self._log.warn)
+        if newest is None:
+            return 0, Meter(self._backend)
+        parts, info = checkpoint.load(self._backend, newest)
+        if info["world"] != self._backend.world:
+            began = f"{self._stage.name}: begun with {info['world']} processes"
+            self._log.warn(f"{began}, goes on with {self._backend.world}: equal within tolerance, not to the bit")
+        objective.load_state(parts)
+        self._log.note(f"{self._stage.name}: goes on after step {info['step']}")
+        return info["step"], Meter(self._backend, info["meter"])
+
+    def save(self, objective: Any, step: int, meter: Meter) -> None:
+        """Publish the checkpoint after ``step`` and drop the oldest."""
+
+        def write() -> None:
+            info = {**self._info(step), "meter": meter.state()}
+            final = self._place.checkpoints / checkpoint.name_of(step)
+            checkpoint.save(self._backend, final, objective.state(), info)
+            checkpoint.prune(self._place.checkpoints, self._config.train.keep)
+
+        on_writer(self._backend, write)
+
+    def keep_if_best(self, objective: Any, step: int, scores: dict) -> None:
+        """Publish the weights as the best unless earlier ones scored as high."""
+
+        def write() -> None:
+            before = self.best()
+            if before is None or (before["value"] or 0.0) < (scores["value"] or 0.0):
+                parts = {name: arrays for name, arrays in objective.state().items() if name in WEIGHTS}
+                info = {**self._info(step), "scores": {**scores, "step": step}}
+                checkpoint.save(self._backend, self._place.best / checkpoint.name_of(step), parts, info)
+                checkpoint.prune(self._place.best, 1)
+
+        on_writer(self._backend, write)
+
+    def best(self) -> dict | None:
+        """Return the scores of the best weights, with their step; None when none were kept."""
+        found = checkpoint.newest(self._place.best, self._log.warn)
+        return checkpoint.read_json(found / checkpoint.STATE)["scores"] if found else None
+
+    def _info(self, step: int) -> dict:
+        """Return what ``state.json`` says of a checkpoint."""
+        return {
+            "stage": self._stage.name,
+            "step": step,
+            "steps": self._stage.steps,
+            "seed": self._config.seed,
+            "method": self._config.method.name,
+            "backend": self._backend.name,
+            "world": self._backend.world,
+            "versions": self._backend.describe(),
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+
+
+def weights_of(parts: checkpoint.Parts) -> dict:
+    """Return the weights that are evaluated and handed on: the averaged ones where they are kept, else the model's."""
+    return parts.get("ema") or parts["model"]
+
+
+def handed_on(backend: Any, place: StageFolder, which: str) -> dict:
+    """Return the weights that a finished stage hands on.
+
+    Args:
+        backend: Reads native files.
+        place: The stage's folder.
+        which: ``"last"`` or ``"best"``.
+    Returns:
+        Parameter name, as its framework spells it -> array.
+    Raises:
+        UserError: If the checkpoint is missing or damaged.
+    """
+    parts, _ = checkpoint.load(backend, place.handed_on(which), only=WEIGHTS)
+    return weights_of(parts)
+
+
+def weights_made(place: StageFolder) -> dict[str, str]:
+    """Return the digests of the weights of a stage: ``last``, and ``best`` where some were kept."""
+    found = {"last": _weights_digest(place.handed_on("last"))}
+    if checkpoint.steps(place.best):
+        found["best"] = _weights_digest(place.handed_on("best"))
+    return found
+
+
+def _weights_digest(folder: Path) -> str:
+    """Digest of the weights alone: the state beside them holds times, which say nothing about them."""
+    manifest = checkpoint.read_json(folder / checkpoint.MANIFEST)
+    return digest_of({name: digest for name, digest in manifest.items() if name.split(".")[0] in WEIGHTS})
+
+
+def on_writer(backend: Any, write: Callable[[], object]) -> None:
+    """Call ``write`` on rank 0; every rank returns when it is done."""
+    if backend.rank == 0:
+        write()
+    backend.barrier()

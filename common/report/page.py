@@ -1,0 +1,131 @@
+"""Writes the report folder: ``report.md``, ``index.html`` (nothing outside it is needed) and ``pictures/``."""
+
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from common.checkpoint import publish
+from common.data.labels import ClassSet, class_set
+from common.pictures import coloured, errors, legend, png, read_png, sheet
+from common.report import results
+from common.report.chart import line_chart
+from common.report.collect import Row, Run
+from common.report.tables import Table
+from common.schema import ClassesConfig
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1500px; padding: 0 1em; color: #222; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; margin: .5em 0 1.5em; font-variant-numeric: tabular-nums; font-size: 13px; }
+th, td { padding: 3px 8px; border-bottom: 1px solid #e4e4e4; white-space: nowrap; }
+th { text-align: left; border-bottom: 2px solid #888; }
+td.number { text-align: right; }
+tr.end td { border-bottom: 1px solid #888; }
+img { max-width: 100%; }
+code { background: #f2f2f2; padding: 1px 4px; }
+"""
+
+
+def write_report(runs: Sequence[Run], folder: Path) -> None:
+    """Write the report of one run, or of several side by side; an older report in the folder is replaced.
+
+    Args:
+        runs: Finished runs, for example of one configuration on either framework.
+        folder: The report folder.
+    """
+
+    def fill(part: Path) -> None:
+        images = dict(_pictures(runs))
+        (part / "pictures").mkdir()
+        for name, image in images.items():
+            (part / "pictures" / f"{name}.png").write_bytes(png(image))
+        (part / "report.md").write_text(_markdown(runs, images), encoding="utf-8")
+        (part / "index.html").write_text(_html(runs, images), encoding="utf-8")
+
+    publish(folder, fill)
+
+
+def main_stages(runs: Sequence[Run]) -> list[str]:
+    """Return the stages that a short view shows: the baselines, and the last row of the method."""
+    stages = list(results.stages_of(runs))
+    baselines = [name for name in stages if name.startswith("baselines/")]
+    return list(dict.fromkeys([*baselines, *stages[-1:]]))
+
+
+def _tables(runs: Sequence[Run]) -> list[Table]:
+    """Return the tables that have something to say."""
+    scored = [results.summary_table(runs), results.class_table(runs)] if results.stages_of(runs) else []
+    return [*scored, *filter(None, (results.published_table(runs), results.pseudo_table(runs)))]
+
+
+def _pictures(runs: Sequence[Run]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (file name, picture): predictions beside input and truth, where they err, and the curves."""
+    stages = [name for name in main_stages(runs) if name not in ("baselines/joint", "baselines/target_only")]
+    columns = [(run, run.row(name)) for name in stages for run in runs if run.row(name)]
+    inputs = sorted((runs[0].path / "examples" / "input").glob("*.png"))
+    if inputs and columns:
+        yield from _sheets(inputs, columns, class_set(ClassesConfig(**runs[0].config["classes"])))
+    yield from _charts(runs)
+
+
+def _sheets(inputs: Sequence[Path], columns: Sequence[tuple[Run, Row]], classes: ClassSet) -> Iterator:
+    """Yield the sheets of predictions and of their errors, one example a row, one stage of a run a column."""
+    captions = ["input", "truth", *(f"{row.title}, {run.backend}" for run, row in columns)]
+    palette, painted, wrong = classes.palette(), [], []
+    for path in inputs:
+        image, truth = read_png(path), read_png(path.parents[1] / "truth" / path.name)
+        found = [read_png(row.examples / path.name) for _, row in columns]
+        painted.append([image, *(coloured(labels, palette) for labels in (truth, *found))])
+        wrong.append([image, coloured(truth, palette), *(errors(labels, truth) for labels in found)])
+    yield "predictions", sheet(painted, captions)
+    yield "legend", legend(classes.names, palette)
+    yield "errors", sheet(wrong, captions)
+
+
+def _charts(runs: Sequence[Run]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield a chart of the loss of every stage, and of its main score where it was scored on its way."""
+    stages = list(dict.fromkeys(stage for run in runs for stage in run.curves))
+    for stage in stages:
+        for value in ("loss", *(name for name in runs[0].curves.get(stage, {}) if name.startswith("mIoU"))):
+            series = {
+                name: run.curves.get(stage, {}).get(value, []) for name, run in zip(results.labels(runs), runs)
+            }
+            if value == "loss" or max(map(len, series.values())) > 1:
+                yield f"{stage.replace('/', '-')}-{value}", line_chart(f"{stage}: {value}", series)
+
+
+def _facts(runs: Sequence[Run]) -> list[str]:
+    """Return what a reader must know of each run: configuration, seed, versions, device, time."""
+    lines = []
+    for name, run in zip(results.labels(runs), runs):
+        config, minutes = run.config, sum(row.seconds for row in run.rows) / 60
+        versions = ", ".join(f"{key} {value}" for key, value in run.versions.items())
+        network = f"{config['network']['name']} on ResNet-{config['network']['depth']}"
+        lines.append(f"{name}: {config['name']}, seed {config['seed']}, {network}, {minutes:.1f} min; {versions}")
+    return lines
+
+
+def _title(runs: Sequence[Run]) -> str:
+    return f"{runs[0].config['name']} on {' and '.join(dict.fromkeys(run.backend for run in runs))}"
+
+
+def _markdown(runs: Sequence[Run], images: dict[str, np.ndarray]) -> str:
+    parts = [f"# {_title(runs)}", "\n".join(f"- {line}" for line in _facts(runs))]
+    parts += [f"## {table.title}\n\n{table.markdown()}" for table in _tables(runs)]
+    parts.append("## Pictures and curves\n\n" + "\n".join(f"![{name}](pictures/{name}.png)" for name in images))
+    return "\n\n".join(parts) + "\n"
+
+
+def _html(runs: Sequence[Run], images: dict[str, np.ndarray]) -> str:
+    facts = "".join(f"<li>{escape(line)}</li>" for line in _facts(runs))
+    tables = "".join(f'<h2>{escape(t.title)}</h2><div class="wide">{t.html()}</div>' for t in _tables(runs))
+    shown = "".join(
+        f'<img alt="{escape(name)}" src="data:image/png;base64,{b64encode(png(image)).decode()}">\n'
+        for name, image in images.items()
+    )
+    head = f'<meta charset="utf-8"><title>{escape(_title(runs))}</title><style>{_STYLE}</style>'
+    body = f"<h1>{escape(_title(runs))}</h1><ul>{facts}</ul>{tables}<h2>Pictures and curves</h2>{shown}"
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'

@@ -1,0 +1,113 @@
+"""The tables of a report: scores by row and framework, IoU by class, published numbers beside ours, pseudo-labels."""
+
+from collections.abc import Sequence
+
+from common.report.collect import Row, Run
+from common.report.tables import Table, difference, number
+
+
+def stages_of(runs: Sequence[Run]) -> dict[str, str]:
+    """Return name -> title of all scored stages, in the order of the first run that has them."""
+    return {row.stage: row.title for run in runs for row in run.rows}
+
+
+def summary_table(runs: Sequence[Run]) -> Table:
+    """Return one line a stage: the main score of every run with last weights and with the best (an oracle)."""
+    names = labels(runs)
+    header = ["row", *(f"{name} {kind}" for name in names for kind in ("last", "best (oracle)"))]
+    table = Table("Scores in percent", header + (["difference (last)"] if len(runs) == 2 else []))
+    for stage, title in stages_of(runs).items():
+        rows = [run.row(stage) for run in runs]
+        cells = [number(value) for row in rows for value in (_value(row), _value(row, "best"))]
+        gap = [difference(_value(rows[0]), _value(rows[1]))] if len(runs) == 2 else []
+        table.add(title, *cells, *gap)
+    return table
+
+
+def class_table(runs: Sequence[Run]) -> Table:
+    """Return IoU of every class and all means, last weights: one line a stage and run, and one for their difference."""
+    classes, means = _score_names(runs)
+    table = Table("IoU of each class in percent, last weights", ["row", "framework", *means, *classes], texts=2)
+    for stage, title in stages_of(runs).items():
+        found = {name: _scores(run.row(stage)) for name, run in zip(labels(runs), runs) if run.row(stage)}
+        for name, scores in found.items():
+            table.add(title, name, *(number(scores.get(column), 1) for column in [*means, *classes]))
+        if len(found) == 2:
+            one, other = found.values()
+            gaps = (difference(one.get(column), other.get(column), 1) for column in [*means, *classes])
+            table.add(title, "difference", *gaps)
+        table.end_group()
+    return table
+
+
+def short_table(runs: Sequence[Run], stages: Sequence[str]) -> Table:
+    """Return a table for the terminal, one line a class: the IoU of some stages in every run, and their difference."""
+    classes, means = _score_names(runs)
+    titles, names = stages_of(runs), [*labels(runs), *(["diff."] if len(runs) == 2 else [])]
+    columns = [f"{titles[stage]}\n{name}" for stage in stages for name in names]
+    table = Table("IoU in percent, last weights", ["class", *columns])
+    for name in [*classes, *means]:
+        cells = []
+        for stage in stages:
+            values = [_scores(run.row(stage)).get(name) for run in runs]
+            cells += [number(value, 1) for value in values] + ([difference(*values, 1)] if len(runs) == 2 else [])
+        table.add(name, *cells)
+        if name == classes[-1]:
+            table.end_group()
+    return table
+
+
+def published_table(runs: Sequence[Run]) -> Table | None:
+    """Return the numbers that the paper states beside ours; None when the configuration holds none."""
+    published = runs[0].config.get("published") or []
+    if not published:
+        return None
+    table = Table("Published numbers beside ours", ["row", "metric", "source", "published", *labels(runs)], texts=3)
+    for entry in published:
+        rows = [matching_row(run, entry["row"]) for run in runs]
+        ours = [row and row.last["summary"].get(entry["metric"]) for row in rows]
+        table.add(entry["row"], entry["metric"], entry["source"], number(entry["value"]), *map(number, ours))
+    return table
+
+
+def matching_row(run: Run, name: str) -> Row | None:
+    """Return the row that a published one is compared with: the stage of that title, or the last one for the method."""
+    if name.lower() == run.config["method"]["name"]:
+        return run.rows[-1] if run.rows else None
+    return next((row for row in run.rows if row.title.lower() == name.lower()), None)
+
+
+def pseudo_table(runs: Sequence[Run]) -> Table | None:
+    """Return the share of pixels that each pseudo-label pass kept, and of these the right ones; None without one."""
+    found = [(s, name, m) for name, run in zip(labels(runs), runs) for s, m in run.made.items() if "kept" in m]
+    if not found:
+        return None
+    table = Table("Pseudo-labels", ["stage", "framework", "kept %", "right %"], texts=2)
+    for stage, name, made in sorted(found, key=lambda item: item[0]):
+        shares = (made[key] and 100 * made[key] for key in ("kept", "precision"))
+        table.add(stage, name, *(number(share) for share in shares))
+    return table
+
+
+def labels(runs: Sequence[Run]) -> list[str]:
+    """Return a name for each run: its framework, with the run's name where frameworks repeat."""
+    backends = [run.backend for run in runs]
+    if len(set(backends)) == len(runs):
+        return backends
+    return [f"{run.config['name']} {run.backend}" for run in runs]
+
+
+def _value(row: Row | None, which: str = "last") -> float | None:
+    scores = row and getattr(row, which)
+    return scores["value"] if scores else None
+
+
+def _scores(row: Row | None) -> dict[str, float | None]:
+    """Return IoU of the classes and all means by name; empty for what was not scored."""
+    return {**row.last["iou"], **row.last["summary"]} if row else {}
+
+
+def _score_names(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
+    """Return the names of the classes, and those of the means."""
+    record = next(row.last for run in runs for row in run.rows)
+    return list(record["iou"]), list(record["summary"])
