@@ -1,18 +1,19 @@
 """Losses of dense prediction: cross entropy with ignored pixels, the two-level segmentation loss, distillation.
 
-All take raw logits and compute in float32, whatever the precision of the network.
+All take raw logits and compute at least in float32, whatever the precision of the network.
 """
+
+import math
 
 import mindspore
 from mindspore import Tensor, ops
 
 IGNORED = 255
-_TINY = 1e-30  # keeps q log q finite where a probability underflows; the product is 0 there in float32
 
 
 def upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize (N, C, h, w) to (N, C, H, W) = ``size``, bilinear with aligned corners, in float32."""
-    return ops.interpolate(logits.astype(mindspore.float32), size=size, mode="bilinear", align_corners=True)
+    """Resize (N, C, h, w) to (N, C, H, W) = ``size``, bilinear with aligned corners, at least in float32."""
+    return ops.interpolate(_wide(logits), size=size, mode="bilinear", align_corners=True)
 
 
 def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
@@ -26,7 +27,7 @@ def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     """
     valid = ops.logical_and(label >= 0, label != IGNORED)
     target = ops.where(valid, label, ops.zeros_like(label))
-    log_p = _log_softmax(logits.astype(mindspore.float32))
+    log_p = _log_softmax(_wide(logits))
     picked = ops.gather_elements(log_p, 1, target.expand_dims(1)).squeeze(1)
     count = valid.astype(mindspore.float32).sum()
     return -(picked * valid.astype(mindspore.float32)).sum() / ops.maximum(count, 1.0)
@@ -97,24 +98,33 @@ def _teacher(
         for index in range(1, len(teachers)):
             total = total + teachers[index]
         log_q = _log_softmax(upsample(total / len(teachers), size) / temperature)
-        return _exp(log_q), log_q
-    q = _exp(_log_softmax(upsample(teachers[0], size) / temperature))
-    for index in range(1, len(teachers)):
-        q = q + _exp(_log_softmax(upsample(teachers[index], size) / temperature))
-    q = q / len(teachers)
-    return q, ops.log(ops.maximum(q, _TINY))
+    else:
+        each = ops.stack([_log_softmax(upsample(one, size) / temperature) for one in teachers])
+        largest = each.max(axis=0, keepdims=True)
+        log_q = (largest + _log_sum_exp(each - largest, 0)).squeeze(0) - math.log(len(teachers))
+    return _exp(log_q), log_q
 
 
 def _log_softmax(logits: Tensor) -> Tensor:
-    """Log softmax over the channels, faster in the backward pass than the built-in one.
+    """Log softmax over the channels, faster in the backward pass than the built-in one."""
+    shifted = logits - ops.stop_gradient(logits.max(axis=1, keepdims=True))
+    return shifted - _log_sum_exp(shifted, 1)
+
+
+def _log_sum_exp(x: Tensor, axis: int) -> Tensor:
+    """Logarithm of the sum of exponentials along an axis, which stays; the largest number there must be 0.
 
     The CPU's exp and log are low by 5e-7 on average, which a distillation loss, a small difference of logarithms,
     would show; expm1 and log1p are exact to rounding.
     """
-    shifted = logits - ops.stop_gradient(logits.max(axis=1, keepdims=True))
-    return shifted - ops.log1p(ops.expm1(shifted).sum(axis=1, keepdims=True) + (logits.shape[1] - 1))
+    return ops.log1p(ops.expm1(x).sum(axis=axis, keepdims=True) + (x.shape[axis] - 1))
 
 
 def _exp(x: Tensor) -> Tensor:
     """Exponential of numbers <= 0 with an absolute error of rounding."""
     return ops.expm1(x) + 1.0
+
+
+def _wide(x: Tensor) -> Tensor:
+    """Return half-precision numbers as float32, others as they are."""
+    return x.astype(mindspore.float32) if x.dtype in (mindspore.float16, mindspore.bfloat16) else x

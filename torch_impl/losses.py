@@ -1,19 +1,20 @@
 """Losses of dense prediction: cross entropy with ignored pixels, the two-level segmentation loss, distillation.
 
-All take raw logits and compute in float32, whatever the precision of the network.
+All take raw logits and compute at least in float32, whatever the precision of the network.
 """
+
+import math
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 IGNORED = 255
-_TINY = 1e-30  # keeps q log q finite where a probability underflows; the product is 0 there in float32
 
 
 def upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize (N, C, h, w) to (N, C, H, W) = ``size``, bilinear with aligned corners, in float32."""
-    return functional.interpolate(logits.float(), size=size, mode="bilinear", align_corners=True)
+    """Resize (N, C, h, w) to (N, C, H, W) = ``size``, bilinear with aligned corners, at least in float32."""
+    return functional.interpolate(_wide(logits), size=size, mode="bilinear", align_corners=True)
 
 
 def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
@@ -27,7 +28,7 @@ def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     """
     valid = (label >= 0) & (label != IGNORED)
     target = torch.where(valid, label, IGNORED).long()
-    total = functional.cross_entropy(logits.float(), target, ignore_index=IGNORED, reduction="sum")
+    total = functional.cross_entropy(_wide(logits), target, ignore_index=IGNORED, reduction="sum")
     return total / valid.sum().clamp(min=1)
 
 
@@ -94,6 +95,12 @@ def _teacher(
     with torch.no_grad():
         if ensemble == "logits":  # averaging commutes with upsampling
             log_q = functional.log_softmax(upsample(sum(teachers) / len(teachers), size) / temperature, dim=1)
-            return log_q.exp(), log_q
-        q = sum(functional.softmax(upsample(one, size) / temperature, dim=1) for one in teachers) / len(teachers)
-        return q, q.clamp(min=_TINY).log()
+        else:
+            each = torch.stack([functional.log_softmax(upsample(one, size) / temperature, dim=1) for one in teachers])
+            log_q = each.logsumexp(dim=0) - math.log(len(teachers))
+    return log_q.exp(), log_q
+
+
+def _wide(x: Tensor) -> Tensor:
+    """Return half-precision numbers as float32, others as they are."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

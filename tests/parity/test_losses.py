@@ -1,0 +1,146 @@
+"""Rung P2a: value and gradient of every loss, both twins, with respect to the stored logits.
+
+A new loss is one line in ``LOSSES``: a function of (twin, tensors) that gives the loss first.
+"""
+
+import numpy as np
+import pytest
+
+from common.draws import generator
+from tests.compare import assert_close
+from tests.tolerances import LOSS
+from tests.twins import twin
+
+pytest.importorskip("torch", reason="parity needs both frameworks; PyTorch is not installed")
+pytest.importorskip("mindspore", reason="parity needs both frameworks; MindSpore is not installed")
+
+SIZE, COARSE = (19, 26), (4, 5)
+
+
+def logits(name: str, classes: int = 7, size: tuple[int, int] = COARSE, scale: float = 3.0) -> np.ndarray:
+    return generator(3, name, classes, *size).standard_normal((2, classes, *size), np.float32) * np.float32(scale)
+
+
+def labels(classes: int = 7, ignored: float = 0.3) -> np.ndarray:
+    draw = generator(3, "label", classes)
+    values = draw.integers(0, classes, (2, *SIZE))
+    return np.where(draw.random((2, *SIZE)) < ignored, draw.choice([255, -1], (2, *SIZE)), values).astype(np.int32)
+
+
+def cross_entropy(ignored: float = 0.3, scale: float = 3.0):
+    return lambda side: (
+        lambda z: (side.losses.cross_entropy(z, side.tensor(labels(ignored=ignored))),),
+        [logits("z", size=SIZE, scale=scale)],
+    )
+
+
+def segmentation(side):
+    return (
+        lambda aux, main: side.losses.segmentation_loss(aux, main, side.tensor(labels()), 1.0, 0.1),
+        [logits("aux"), logits("main")],
+    )
+
+
+def main_only(side):
+    return lambda main: side.losses.segmentation_loss(None, main, side.tensor(labels())), [logits("main")]
+
+
+def distillation(temperature: float = 10.0, t2: bool = True, ensemble: str = "logits", reduction: str = "pixel_mean"):
+    def build(side):
+        teachers = tuple(side.tensor(logits(name)) for name in ("teacher a", "teacher b"))
+        options = (temperature, t2, ensemble, reduction)
+        return lambda z: (side.losses.distillation_kl(z, teachers, SIZE, *options),), [logits("student")]
+
+    return build
+
+
+LOSSES = {
+    "cross_entropy": cross_entropy(),
+    "cross_entropy-extreme": cross_entropy(scale=60.0),
+    "segmentation": segmentation,
+    "segmentation-main": main_only,
+    "kl": distillation(),
+    "kl-probs": distillation(ensemble="probs"),
+    "kl-t1": distillation(1.0),
+    "kl-probs-t1": distillation(1.0, ensemble="probs"),
+    "kl-no-t2": distillation(t2=False),
+    "kl-element_mean": distillation(reduction="element_mean"),
+    "kl-batch_mean": distillation(reduction="batch_mean"),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_value_and_gradient_agree(name):
+    (want, want_grads), (got, got_grads) = (run(side, LOSSES[name]) for side in map(twin, ("torch", "mindspore")))
+    for part, (a, b) in enumerate(zip(got, want, strict=True)):
+        assert_close(f"{name} output {part}", a, b, LOSS)
+    for place, (a, b) in enumerate(zip(got_grads, want_grads, strict=True)):
+        assert np.abs(b).max() > 0
+        assert_close(f"{name} gradient {place}", a, b, LOSS)
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+@pytest.mark.parametrize("value", [255, -1])
+def test_without_a_valid_pixel_loss_and_gradient_are_zero(backend, value):
+    side = twin(backend)
+    label = side.tensor(np.full((2, *SIZE), value, np.int32))
+    (loss,), (grad,) = side.gradients(lambda z: (side.losses.cross_entropy(z, label),), logits("z", size=SIZE))
+    assert loss == 0
+    assert not grad.any()
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_mean_is_over_the_valid_pixels_of_the_batch_not_over_images(backend):
+    side, label = twin(backend), labels()
+    label[0, 1:] = 255
+    z = logits("z", size=SIZE).astype(np.float64)
+    log_p = z - np.log(np.exp(z).sum(1, keepdims=True))
+    valid = (label >= 0) & (label != 255)
+    picked = np.take_along_axis(log_p, np.where(valid, label, 0)[:, None], 1)[:, 0]
+    got = side.losses.cross_entropy(side.tensor(z.astype(np.float32)), side.tensor(label))
+    assert_close("mean", side.numpy(got), -picked[valid].mean(), LOSS)
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_reductions_differ_by_the_number_of_classes_and_pixels(backend):
+    side = twin(backend)
+    values = {kind: float(run(side, distillation(reduction=kind))[0][0]) for kind in
+              ("pixel_mean", "element_mean", "batch_mean")}
+    assert values["element_mean"] * 7 == pytest.approx(values["pixel_mean"], rel=LOSS)
+    assert values["batch_mean"] == pytest.approx(values["pixel_mean"] * SIZE[0] * SIZE[1], rel=LOSS)
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+@pytest.mark.parametrize("ensemble", ["logits", "probs"])
+def test_a_student_equal_to_both_teachers_has_no_loss(backend, ensemble):
+    side = twin(backend)
+    same = logits("same", scale=30.0)
+    teachers = (side.tensor(same),) * 2
+    loss = side.losses.distillation_kl(side.tensor(same), teachers, SIZE, 1.0, ensemble=ensemble)
+    assert abs(float(side.numpy(loss))) < 1e-5
+
+
+def run(side, build) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    function, arrays = build(side)
+    return side.gradients(function, *arrays)
+
+
+def test_losses_compile_in_graph_mode():
+    mindspore = pytest.importorskip("mindspore", reason="MindSpore is not installed")
+    from ms_impl import losses
+
+    def total(aux, main, teacher, label):
+        whole, _, _ = losses.segmentation_loss(aux, main, label)
+        return whole + losses.distillation_kl(main, (teacher, aux), SIZE, 2.0, ensemble="probs")
+
+    tensors = [mindspore.Tensor(logits(name)) for name in ("aux", "main", "teacher")] + [mindspore.Tensor(labels())]
+    want, want_grads = mindspore.value_and_grad(total, (0, 1))(*tensors)
+
+    @mindspore.jit
+    def compiled(*tensors):
+        return mindspore.value_and_grad(total, (0, 1))(*tensors)
+
+    got, got_grads = compiled(*tensors)
+    assert_close("value", got.asnumpy(), want.asnumpy(), LOSS)
+    for a, b in zip(got_grads, want_grads):
+        assert_close("gradient", a.asnumpy(), b.asnumpy(), LOSS)
