@@ -4,6 +4,7 @@ from mindspore import Tensor, nn, ops
 
 from common.residual import Block, expansion, pool_padding, stages
 from common.schema import NetworkConfig
+from ms_impl.nets.recompute import run_block
 
 ACTIVATIONS = {"relu": nn.ReLU, "softplus": ops.Softplus}
 _EPS = 1e-5
@@ -113,14 +114,20 @@ class ResNet(nn.Cell):
         """Return the class of the blocks: ``BasicBlock`` below depth 50, else ``Bottleneck``."""
         return BasicBlock if expansion(config.depth) == 1 else Bottleneck
 
+    def blocks(self) -> list[nn.Cell]:
+        """Return the residual blocks in order."""
+        return [block for stage in (self.layer1, self.layer2, self.layer3, self.layer4) for block in stage]
+
     def features(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return the pooled stem (stride 4) and the outputs of the four stages (strides 4, 8, 8, 8).
 
         Args:
             images: (N, 3, H, W) float32, normalised.
         """
-        pooled = self.pool(self.activation(self.bn1(self.conv1(images))))
-        first = self.layer1(pooled)
-        second = self.layer2(first)
-        third = self.layer3(second)
-        return pooled, first, second, third, self.layer4(third)
+        outputs = [self.pool(self.activation(self.bn1(self.conv1(images))))]
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = outputs[-1]
+            for block in stage:
+                x = run_block(block, x)
+            outputs.append(x)
+        return tuple(outputs)

@@ -3,13 +3,13 @@
 from mindspore import Parameter, nn
 from mindspore.nn import Cell as Network
 
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def freeze_affine(network: Network) -> None:
     """Exclude the scales and shifts of every BatchNorm from training; they are still used, saved and loaded."""
     for _, layer in network.cells_and_names():
-        if isinstance(layer, _BATCH_NORMS):
+        if isinstance(layer, BATCH_NORMS):
             layer.gamma.requires_grad = False
             layer.beta.requires_grad = False
 
@@ -22,7 +22,7 @@ def set_mode(network: Network, training: bool) -> None:
     network.set_train(training)
     if getattr(network, "freeze_bn_stats", False):
         for _, layer in network.cells_and_names():
-            if isinstance(layer, _BATCH_NORMS):
+            if isinstance(layer, BATCH_NORMS):
                 layer.set_train(False)
 
 

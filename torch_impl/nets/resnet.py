@@ -5,6 +5,7 @@ from torch.nn import functional
 
 from common.residual import Block, expansion, pool_padding, stages
 from common.schema import NetworkConfig
+from torch_impl.nets.recompute import run_block
 
 ACTIVATIONS = {"relu": nn.ReLU, "softplus": nn.Softplus}
 _EPS = 1e-5
@@ -111,14 +112,20 @@ class ResNet(nn.Module):
         """Return the class of the blocks: ``BasicBlock`` below depth 50, else ``Bottleneck``."""
         return BasicBlock if expansion(config.depth) == 1 else Bottleneck
 
+    def blocks(self) -> list[nn.Module]:
+        """Return the residual blocks in order."""
+        return [block for stage in (self.layer1, self.layer2, self.layer3, self.layer4) for block in stage]
+
     def features(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return the pooled stem (stride 4) and the outputs of the four stages (strides 4, 8, 8, 8).
 
         Args:
             images: (N, 3, H, W) float32, normalised.
         """
-        pooled = self.pool(self.activation(self.bn1(self.conv1(images))))
-        first = self.layer1(pooled)
-        second = self.layer2(first)
-        third = self.layer3(second)
-        return pooled, first, second, third, self.layer4(third)
+        outputs = [self.pool(self.activation(self.bn1(self.conv1(images))))]
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = outputs[-1]
+            for block in stage:
+                x = run_block(block, x)
+            outputs.append(x)
+        return tuple(outputs)

@@ -3,13 +3,13 @@
 from torch import nn
 from torch.nn import Module as Network
 
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def freeze_affine(network: Network) -> None:
     """Exclude the scales and shifts of every BatchNorm from training; they are still used, saved and loaded."""
     for layer in network.modules():
-        if isinstance(layer, _BATCH_NORMS):
+        if isinstance(layer, BATCH_NORMS):
             layer.weight.requires_grad_(False)
             layer.bias.requires_grad_(False)
 
@@ -22,7 +22,7 @@ def set_mode(network: Network, training: bool) -> None:
     network.train(training)
     if getattr(network, "freeze_bn_stats", False):
         for layer in network.modules():
-            if isinstance(layer, _BATCH_NORMS):
+            if isinstance(layer, BATCH_NORMS):
                 layer.train(False)
 
 

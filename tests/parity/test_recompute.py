@@ -1,0 +1,49 @@
+"""Recomputing activations changes memory, not numbers: gradients and running statistics stay, in both twins."""
+
+import pytest
+
+from common.schema import NetworkConfig
+from tests.compare import assert_close
+from tests.parity.test_networks import CLASSES, SMOOTH, gradients
+from tests.tolerances import GRADIENT
+from tests.twins import twin
+
+SIZE = (48, 64)
+
+
+@pytest.mark.parametrize("frozen", [False, True], ids=["live", "frozen"])
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_gradients_and_running_statistics_stay(backend, frozen):
+    side, found = twin(backend), []
+    for recompute in (False, True):
+        config = NetworkConfig(depth=18, width=8, freeze_bn_stats=frozen, **SMOOTH)
+        network = side.nets.build_network(config, CLASSES)
+        side.fill(network, "torch")
+        if recompute:
+            side.module("nets.recompute").recompute_blocks(network)
+        found.append((gradients(side, network, SIZE, True), side.canonical(side.weights.get_weights(network), network)))
+    for want, got in zip(*found):
+        assert got.keys() == want.keys()
+        for key in want:
+            assert_close(f"{backend} {key}", got[key], want[key], GRADIENT)
+
+
+def test_torch_keeps_less_for_the_backward_pass():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    side, kept = twin("torch"), []
+    for recompute in (False, True):
+        network = side.nets.build_network(NetworkConfig(depth=50, width=8), CLASSES)
+        side.training.set_mode(network, True)
+        if recompute:
+            side.module("nets.recompute").recompute_blocks(network)
+        sizes = {}
+
+        def pack(tensor, sizes=sizes):
+            sizes[tensor.data_ptr()] = tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            outputs = network(torch.zeros(2, 3, *SIZE))
+        kept.append(sum(sizes.values()))
+        assert outputs[1].requires_grad
+    assert kept[1] < 0.6 * kept[0]
