@@ -161,7 +161,8 @@ def pseudo_stage(config: Config, number: int) -> Stage:
         title=f"pseudo-labels, round {number}",
         frozen={"student": f"round{number}/student"},
         produce=partial(pseudo_labels, number=number),
-        settings=config.method.model_dump(mode="json", include=OPTIONS["pseudo"]),
+        settings=config.method.model_dump(mode="json", include=OPTIONS["pseudo"])
+        | {"predict": config.evaluate.model_dump(mode="json", exclude={"batch_size"})},
         score=False,
     )
 
@@ -171,7 +172,7 @@ def region_batches(context: StageContext, seed: int, labels: str | None) -> Call
     config, ddm = context.config, context.config.method
     draws = Draws(seed, context.stage)
     target = TargetSamples(context, draws, labels)
-    source = SourceSamples(context, draws, size=ddm.rl_source_size or config.data.target.size)
+    source = SourceSamples(context, draws, size=ddm.rl_source_size or target.size())
 
     def mixed_pair(position: int) -> Pair:
         target_image, target_label = target.random_pair(position, ddm.gt_ratio)

@@ -11,6 +11,7 @@ import numpy as np
 from common.colour import LabStatistics, lab_statistics, transfer
 from common.data.augment import augment
 from common.draws import generator, shuffled
+from common.errors import UserError
 from common.pseudo.folder import read_pseudo_label
 from common.schema import Size
 from common.stage import Batch, StageContext
@@ -45,14 +46,17 @@ class SourceSamples:
             draws: The stage's draws.
             size: (width, height) of images and labels; None takes the sizes of ``data.source``.
             colour: False leaves the colours alone whatever ``data.colour`` says.
+        Raises:
+            UserError: If translated images are to be read and ``data.colour.cache`` does not say from where.
         """
-        source = context.data.source
-        self.dataset = source.resized(size) if size else source
+        data = context.config.data
+        self.dataset = context.data.source.resized(size) if size else context.data.source
         self.target = context.data.target
-        self.colour, self.augment = context.config.data.colour, context.config.data.augment
-        self.mode = self.colour.mode if colour else "off"
-        self.draws = draws
+        self.mode = data.colour.mode if colour else "off"
+        self.cache, self.augment, self.draws = data.colour.cache, data.augment, draws
         self._styles: dict[int, LabStatistics] = {}
+        if self.mode == "cached" and self.cache is None:
+            raise UserError("data.colour.cache is missing: mode 'cached' reads translated images from that folder")
 
     def pair(self, position: int) -> Pair:
         """Return image and label at a position of the endless sequence."""
@@ -65,14 +69,14 @@ class SourceSamples:
         if self.mode == "off":
             return self.dataset.image(index)
         if self.mode == "cached":
-            return self.dataset.image(index, folder=self.colour.cache)
+            return self.dataset.image(index, folder=self.cache)
         style = self._style(int(self.draws.at("style", position).integers(len(self.target))))
         if self.mode == "resized":
             return transfer(self.dataset.image(index), style)
-        return self.dataset.fit(transfer(self.dataset.native_image(index), style))
+        return self.dataset.fit(transfer(self.dataset.native_image(index), style))  # online: at full size
 
     def _style(self, index: int) -> LabStatistics:
-        """Return the colour statistics of a target image; six numbers are kept, for decoding costs more."""
+        """Return the colours of a target image; six numbers are kept, for decoding costs more."""
         if index not in self._styles:
             read = self.target.image if self.mode == "resized" else self.target.native_image
             self._styles[index] = lab_statistics(read(index))
@@ -96,6 +100,11 @@ class TargetSamples:
         self.rest = tuple(i for i in range(len(self.dataset)) if i not in known) if labels else ()
         self.pseudo = context.folders[labels] if labels else None
         self.draws, self._known = draws, known
+
+    def size(self) -> Size:
+        """Return the (width, height) of the images: the one configured, or the first file's."""
+        height, width = self.dataset.image(0).shape[:2]
+        return width, height
 
     def random_pair(self, position: int, truth_share: float | None = None) -> Pair:
         """Return a pair drawn uniformly with replacement (DDM, section 2.7).

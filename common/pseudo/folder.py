@@ -8,6 +8,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from common.data.files import DAMAGE
 from common.errors import UserError
 
 THRESHOLDS = "thresholds.json"
@@ -55,7 +56,7 @@ def read_pseudo_label(folder: Path, name: str, shape: tuple[int, int]) -> np.nda
             label = np.array(image)
     except FileNotFoundError:
         raise UserError(f"{path}: pseudo-label is missing; remove {folder} and run the stage again") from None
-    except (OSError, SyntaxError) as error:
+    except DAMAGE as error:
         raise UserError(f"{path}: damaged ({error}); remove {folder} and run the stage again") from None
     if label.shape != shape or label.dtype != np.uint8:
         raise UserError(
