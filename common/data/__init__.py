@@ -1,0 +1,1 @@
+"""Datasets, preprocessing, augmentation, the loader, and the embedded benchmark."""
