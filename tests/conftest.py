@@ -6,4 +6,15 @@ several tests run at once, tiny networks then take ten times as long.
 
 import os
 
+import pytest
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(params=["torch", "mindspore"])
+def side(request):
+    """Each twin in turn (``tests.twins.Twin``); skips the one whose framework is not installed."""
+    from tests.twins import twin
+
+    pytest.importorskip(request.param, reason=f"{request.param} is not installed")
+    return twin(request.param)

@@ -137,6 +137,14 @@ class MindSporeTwin(Twin):
         return {name: self.numpy(value) for name, value in zip(parameters, values)}
 
 
+def need_both() -> None:
+    """Skip the test, or the file, where either framework is not installed."""
+    import pytest  # here, because scripts/check_vectors.py imports this file too
+
+    for name in TWINS:
+        pytest.importorskip(name, reason=f"compares the twins; {name} is not installed")
+
+
 def twin(name: str) -> Twin:
     """Return the twin of a backend name."""
     return {"torch": TorchTwin, "mindspore": MindSporeTwin}[name]()

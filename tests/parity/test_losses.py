@@ -9,10 +9,7 @@ import pytest
 from common.draws import generator
 from tests.compare import assert_close
 from tests.tolerances import LOSS
-from tests.twins import twin
-
-pytest.importorskip("torch", reason="parity needs both frameworks; PyTorch is not installed")
-pytest.importorskip("mindspore", reason="parity needs both frameworks; MindSpore is not installed")
+from tests.twins import need_both, twin
 
 SIZE, COARSE = (19, 26), (4, 5)
 
@@ -71,6 +68,7 @@ LOSSES = {
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_value_and_gradient_agree(name):
+    need_both()
     (want, want_grads), (got, got_grads) = (run(side, LOSSES[name]) for side in map(twin, ("torch", "mindspore")))
     for part, (a, b) in enumerate(zip(got, want, strict=True)):
         assert_close(f"{name} output {part}", a, b, LOSS)
@@ -79,19 +77,16 @@ def test_value_and_gradient_agree(name):
         assert_close(f"{name} gradient {place}", a, b, LOSS)
 
 
-@pytest.mark.parametrize("backend", ["torch", "mindspore"])
 @pytest.mark.parametrize("value", [255, -1])
-def test_without_a_valid_pixel_loss_and_gradient_are_zero(backend, value):
-    side = twin(backend)
+def test_without_a_valid_pixel_loss_and_gradient_are_zero(side, value):
     label = side.tensor(np.full((2, *SIZE), value, np.int32))
     (loss,), (grad,) = side.gradients(lambda z: (side.losses.cross_entropy(z, label),), logits("z", size=SIZE))
     assert loss == 0
     assert not grad.any()
 
 
-@pytest.mark.parametrize("backend", ["torch", "mindspore"])
-def test_mean_is_over_the_valid_pixels_of_the_batch_not_over_images(backend):
-    side, label = twin(backend), labels()
+def test_mean_is_over_the_valid_pixels_of_the_batch_not_over_images(side):
+    label = labels()
     label[0, 1:] = 255
     z = logits("z", size=SIZE).astype(np.float64)
     log_p = z - np.log(np.exp(z).sum(1, keepdims=True))
@@ -101,19 +96,15 @@ def test_mean_is_over_the_valid_pixels_of_the_batch_not_over_images(backend):
     assert_close("mean", side.numpy(got), -picked[valid].mean(), LOSS)
 
 
-@pytest.mark.parametrize("backend", ["torch", "mindspore"])
-def test_reductions_differ_by_the_number_of_classes_and_pixels(backend):
-    side = twin(backend)
+def test_reductions_differ_by_the_number_of_classes_and_pixels(side):
     values = {kind: float(run(side, distillation(reduction=kind))[0][0]) for kind in
               ("pixel_mean", "element_mean", "batch_mean")}
     assert values["element_mean"] * 7 == pytest.approx(values["pixel_mean"], rel=LOSS)
     assert values["batch_mean"] == pytest.approx(values["pixel_mean"] * SIZE[0] * SIZE[1], rel=LOSS)
 
 
-@pytest.mark.parametrize("backend", ["torch", "mindspore"])
 @pytest.mark.parametrize("ensemble", ["logits", "probs"])
-def test_a_student_equal_to_both_teachers_has_no_loss(backend, ensemble):
-    side = twin(backend)
+def test_a_student_equal_to_both_teachers_has_no_loss(side, ensemble):
     same = logits("same", scale=30.0)
     teachers = (side.tensor(same),) * 2
     loss = side.losses.distillation_kl(side.tensor(same), teachers, SIZE, 1.0, ensemble=ensemble)

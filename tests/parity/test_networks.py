@@ -10,10 +10,9 @@ from common.draws import generator
 from common.schema import NetworkConfig
 from tests.compare import assert_close
 from tests.tolerances import FLOOR_FACTOR, FLOOR_SLACK, GRADIENT, LOGITS
-from tests.twins import twin
+from tests.twins import need_both, twin
 
-pytest.importorskip("torch", reason="parity needs both frameworks; PyTorch is not installed")
-pytest.importorskip("mindspore", reason="parity needs both frameworks; MindSpore is not installed")
+need_both()
 
 CLASSES = 5
 ODD, EVEN = (57, 90), (48, 64)  # the stem's output has odd and even axes

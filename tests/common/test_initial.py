@@ -1,0 +1,48 @@
+"""Initial weights: distributions, constants, independence of what else is drawn."""
+
+import numpy as np
+import pytest
+
+from common.initial import initial_weights
+
+SHAPES = {
+    "conv1.weight": (64, 3, 7, 7),
+    "bn1.weight": (64,),
+    "bn1.bias": (64,),
+    "bn1.running_mean": (64,),
+    "bn1.running_var": (64,),
+    "bn1.num_batches_tracked": (),
+    "layer6.conv2d_list.0.weight": (19, 256, 3, 3),
+    "layer6.conv2d_list.0.bias": (19,),
+}
+HEADS = ("layer6.",)
+
+
+@pytest.mark.parametrize(("scheme", "std"), [("normal001", 0.01), ("kaiming", np.sqrt(2 / (64 * 49)))])
+def test_kernels_have_the_deviation_of_the_scheme_and_heads_always_a_hundredth(scheme, std):
+    weights = initial_weights(0, SHAPES, scheme, HEADS)
+    assert list(weights) == list(SHAPES)
+    for name, want in (("conv1.weight", std), ("layer6.conv2d_list.0.weight", 0.01)):
+        assert weights[name].dtype == np.float32
+        assert weights[name].std() == pytest.approx(want, rel=0.03)
+        assert abs(weights[name].mean()) < 0.05 * want
+
+
+def test_vectors_are_constants():
+    weights = initial_weights(0, SHAPES, "kaiming", HEADS)
+    ones, zeros = ("bn1.weight", "bn1.running_var"), ("bn1.bias", "bn1.running_mean", "layer6.conv2d_list.0.bias")
+    assert all(np.all(weights[name] == 1) for name in ones)
+    assert not any(weights[name].any() for name in zeros)
+    assert weights["bn1.num_batches_tracked"].dtype == np.int64
+    assert weights["bn1.num_batches_tracked"] == 0
+
+
+def test_a_parameter_does_not_depend_on_the_others():
+    alone = initial_weights(0, {"conv1.weight": SHAPES["conv1.weight"]}, "normal001")
+    assert np.array_equal(alone["conv1.weight"], initial_weights(0, SHAPES, "normal001", HEADS)["conv1.weight"])
+    assert not np.array_equal(alone["conv1.weight"], initial_weights(1, SHAPES, "normal001")["conv1.weight"])
+
+
+def test_an_unknown_scheme_names_the_known_ones():
+    with pytest.raises(ValueError, match="known: normal001, kaiming"):
+        initial_weights(0, SHAPES, "xavier")
