@@ -8,7 +8,6 @@
 may append ``crc_num`` and ten bytes of CRC-32. Our note travels as field 1023, which protobuf readers skip.
 """
 
-import json
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 from common.errors import UserError
 from convert.formats.chunks import chunks
 from convert.formats.files import SourceFile
+from convert.formats.note import dump, parse
 from convert.formats.pickle_machine import printable
 
 DTYPES: dict[str, np.dtype] = {
@@ -88,7 +88,7 @@ def read(source: SourceFile) -> tuple[dict[str, np.ndarray | str], dict]:
             if len(values) > MAX_VALUES:
                 raise source.refuse(f"holds more than {MAX_VALUES} values")
         elif number == NOTE_FIELD and wire == _LENGTH_DELIMITED:
-            note = _note(source, start, stop)
+            note = parse(source, source.data[start:stop])
         else:
             raise source.refuse(f"is no MindSpore checkpoint or is damaged (field {number} at byte {start})")
     for value in values:
@@ -117,7 +117,7 @@ def write(file: BinaryIO, tensors: Mapping[str, np.ndarray | str], note: dict, u
                 file.write(piece)
                 used(len(piece))
     if note:
-        piece = _delimited(NOTE_FIELD, json.dumps(note, sort_keys=True).encode())
+        piece = _delimited(NOTE_FIELD, dump(note).encode())
         total = zlib.crc32(piece, total)
         file.write(piece)
     file.write(_TRAILER + total.to_bytes(10, "big"))
@@ -290,11 +290,3 @@ def _utf8(source: SourceFile, start: int, end: int) -> str:
         return source.data[start:end].decode("utf-8")
     except UnicodeDecodeError as error:
         raise source.refuse(f"is no MindSpore checkpoint or is damaged (a name at byte {start})") from error
-
-
-def _note(source: SourceFile, start: int, end: int) -> dict:
-    try:
-        note = json.loads(source.data[start:end])
-    except (ValueError, RecursionError) as error:
-        raise source.refuse(f"is damaged (its note: {error})") from error
-    return note if isinstance(note, dict) else {}

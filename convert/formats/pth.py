@@ -6,7 +6,6 @@ file; bfloat16 and float8 have the dtypes of ``ml_dtypes``.
 """
 
 import io
-import json
 import sys
 from collections.abc import Callable
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from convert.formats import archive
 from convert.formats.files import SourceFile
+from convert.formats.note import parse
 from convert.formats.pickle_machine import PickleError, load, printable
 from convert.formats.pickle_rules import rules
 from convert.formats.pickle_values import StorageRef, TensorRef, plain
@@ -55,7 +55,7 @@ def read_zip(source: SourceFile) -> tuple[object, dict]:
 
     saved = _load(source, _stream(source, entries[f"{root}data.pkl"]))
     note = _content(source, entries.get(f"{root}{NOTE_ENTRY}"))
-    return _plain(source, saved, _Tensors(source, locate, order == b"big")), _note(source, note)
+    return _plain(source, saved, _Tensors(source, locate, order == b"big")), parse(source, note)
 
 
 def read_legacy(source: SourceFile) -> tuple[object, dict]:
@@ -154,14 +154,6 @@ def _content(source: SourceFile, entry: archive.Entry | None) -> bytes:
     if entry is not None and entry.size > _SMALL:
         raise source.refuse(f"{printable(entry.name)} in its archive has {entry.size} bytes (at most {_SMALL})")
     return b"" if entry is None else bytes(source.data[entry.start : entry.start + entry.size])
-
-
-def _note(source: SourceFile, content: bytes) -> dict:
-    try:
-        note = json.loads(content) if content else {}
-    except (ValueError, RecursionError) as error:
-        raise source.refuse(f"its entry {NOTE_ENTRY} is damaged ({error})") from error
-    return note if isinstance(note, dict) else {}
 
 
 def _load(source: SourceFile, stream: _Reader):

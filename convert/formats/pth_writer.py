@@ -4,7 +4,6 @@ The layout is that of torch.save since 1.6: a ZIP archive of stored entries, ``d
 operations that the weights-only reader knows) and one storage a tensor, aligned to 64 bytes for mmap.
 """
 
-import json
 import pickle
 import struct
 import sys
@@ -16,6 +15,7 @@ import numpy as np
 
 from common.errors import UserError
 from convert.formats.chunks import chunks
+from convert.formats.note import dump
 from convert.formats.pickle_machine import printable
 from convert.formats.pickle_rules import NEWER_DTYPES, STORAGES
 from convert.formats.pth import NOTE_ENTRY
@@ -51,7 +51,7 @@ def write(file: BinaryIO, tree, note: Mapping, used=lambda count: None) -> None:
         for name, text in (("byteorder", sys.byteorder), ("version", "3\n")):
             _store(archive, name, (text.encode(),), len(text), used)
         if note:
-            content = json.dumps(note, sort_keys=True).encode()
+            content = dump(note).encode()
             _store(archive, NOTE_ENTRY, (content,), len(content), used)
         for key, array in enumerate(storages):
             _store(archive, f"data/{key}", chunks(array), array.nbytes, used)

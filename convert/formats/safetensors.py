@@ -160,4 +160,3 @@ def _array(source: SourceFile, span: tuple, base: int) -> np.ndarray:
     if start == end:
         return np.empty(shape, dtype)
     return np.ndarray(shape, dtype, source.data, base + start)
-
