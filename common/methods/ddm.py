@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from common.data.labels import class_set
 from common.errors import UserError
 from common.methods.samples import (
     Draws,
@@ -223,7 +222,7 @@ def pseudo_labels(context: StageContext, predictor: Predictor, number: int) -> d
     names = [target.names[i] for i in unlabelled(context, ddm.exclude_labelled)]
     predict = predictions(target, predictor, ddm.pseudo.output, context.config.evaluate.batch_size)
     scratch = context.folder.with_name("scratch")  # beside the folder, so that a killed pass finds it again
-    classes = len(class_set(context.config.classes))
+    classes = len(context.data.classes)
     return write_pseudo_labels(context.folder, scratch, names, predict, classes, ddm.pseudo, number, target.truth)
 
 

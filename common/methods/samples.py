@@ -155,9 +155,16 @@ class UnlabelledSamples:
 
 
 def unlabelled(context: StageContext, without_labelled: bool) -> tuple[int, ...]:
-    """Return the target images that count as unlabelled, in order of the list."""
+    """Return the target images that count as unlabelled, in order of the list.
+
+    Raises:
+        UserError: If there is none.
+    """
     left_out = set(context.data.labelled) if without_labelled else set()
-    return tuple(i for i in range(len(context.data.target)) if i not in left_out)
+    chosen = tuple(i for i in range(len(context.data.target)) if i not in left_out)
+    if not chosen:
+        raise UserError("all target images are labelled, so that exclude_labelled leaves none without a label")
+    return chosen
 
 
 def stack_images(images: list[np.ndarray]) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 
 from common.config import Config
 from common.data.files import read_image
+from common.data.labels import CLASS_SETS, ClassSet
 from common.data.transforms import resize_image, resize_label
 from common.draws import generator
 from common.stage import StageContext
@@ -67,6 +68,7 @@ class World:
     target: Pictures
     labelled: list[int]
     val: Pictures | None = None
+    classes: ClassSet = CLASS_SETS["cityscapes19"]
 
 
 def world() -> World:
