@@ -1,5 +1,7 @@
 """Residual backbones 18, 34, 50, 101 with output stride 8 (He et al., CVPR 2016; dilated as in DeepLab)."""
 
+from functools import partial
+
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -7,7 +9,7 @@ from common.residual import Block, expansion, pool_padding, stages
 from common.schema import NetworkConfig
 from torch_impl.nets.recompute import run_block
 
-ACTIVATIONS = {"relu": nn.ReLU, "softplus": nn.Softplus}
+ACTIVATIONS = {"relu": partial(nn.ReLU, inplace=True), "softplus": nn.Softplus}  # in place: a map less
 _EPS = 1e-5
 _NEW_WEIGHT = 0.1  # of a batch in the running statistics; the running variance is unbiased
 

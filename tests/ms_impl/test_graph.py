@@ -1,0 +1,48 @@
+"""The MindSpore twin under its graph compiler: every branch of the networks gives what it gives op by op."""
+
+import numpy as np
+import pytest
+
+from common.schema import NetworkConfig
+from tests.compare import assert_close
+from tests.tolerances import GRADIENT
+from tests.twins import twin
+
+mindspore = pytest.importorskip("mindspore", reason="MindSpore is not installed")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"depth": 18, "maxpool": "same"},
+        {"depth": 50, "maxpool": "ceil", "aux": False, "stride_in": "conv2"},
+        {"depth": 18, "maxpool": "floor", "pool": "average", "activation": "softplus", "freeze_bn_stats": True},
+    ],
+    ids=["same", "single", "smooth"],
+)
+def test_loss_and_gradients_compile(options):
+    side = twin("mindspore")
+    network = side.nets.build_network(NetworkConfig(width=4, **options), 3)
+    side.fill(network, "torch")
+    side.training.set_mode(network, True)
+    start = side.weights.get_weights(network)
+    draw = np.random.default_rng(0)
+    images = side.tensor(draw.standard_normal((2, 3, 33, 42)).astype(np.float32))
+    label = side.tensor(draw.integers(0, 3, (2, 33, 42)).astype(np.int32))
+
+    def loss(images, label):
+        aux, main = network(images)
+        return side.losses.segmentation_loss(aux, main, label)[0]
+
+    groups = side.training.parameter_groups(network)
+    parameters = [p for group in groups.values() for p in group.values()]
+    step = mindspore.value_and_grad(loss, None, mindspore.ParameterTuple(parameters))
+    want, want_grads = step(images, label)
+    moved = side.weights.get_weights(network)
+    side.weights.set_weights(network, start)
+    got, got_grads = mindspore.jit(step)(images, label)
+    assert_close("loss", side.numpy(got), side.numpy(want), GRADIENT)
+    for parameter, a, b in zip(parameters, got_grads, want_grads):
+        assert_close(parameter.name, side.numpy(a), side.numpy(b), GRADIENT)
+    for name, value in side.weights.get_weights(network).items():
+        assert_close(name, value, moved[name], GRADIENT)

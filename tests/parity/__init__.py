@@ -1,0 +1,1 @@
+"""Tests of the parity ladder: both twins side by side."""
