@@ -162,7 +162,8 @@ class Engine:
 
     def _score(self, stage: Stage, objective: Any, log: StageLog, step: int, final: bool = False) -> dict:
         """Score a network on the validation set, report it, and return the scores with their step."""
-        examples = Examples(self.data.val, self.folder.examples, self.folder.stage(stage.name).examples)
+        kept = self.folder.examples, self.folder.stage(stage.name).examples
+        examples = Examples(self.data.val, *kept, every=self.backend.world)
         result = evaluate(
             self.backend.predictor(objective, self.config.evaluate).labels,
             self.data.val,
@@ -170,6 +171,7 @@ class Engine:
             self.config.classes.left_out,
             self.config.evaluate.batch_size,
             examples.keep if final and self.backend.rank == 0 else None,
+            self.backend,
         )
         log.scores(step, result.summary(), final)
         return {**result.record(), "step": step}

@@ -1,6 +1,7 @@
 """Scores a network on a labelled dataset: predictions -> confusion matrix -> IoU.
 
-Predictions are compared with labels at the labels' own resolution (DDM, section 7.1), whatever size the network sees.
+Predictions are compared with labels at the labels' own resolution (DDM, section 7.1), whatever size the network sees;
+the dataset's ``label_size`` asks for another one.
 """
 
 from collections import deque
@@ -59,7 +60,7 @@ def evaluate(
     left_out: Sequence[str] = (),
     batch_size: int = 1,
     watch: Watch | None = None,
-    part: tuple[int, int] = (0, 1),
+    backend: Any = None,
 ) -> Evaluation:
     """Predict every image of a dataset and count.
 
@@ -70,30 +71,36 @@ def evaluate(
         left_out: Names of classes that do not count in the means.
         batch_size: Images a pass; images of other sizes never share one.
         watch: Called with every prediction, for example to save it.
-        part: (rank, world): only images ``rank, rank + world, ...`` are taken.
+        backend: Shares the images out among its ranks and adds up what they counted; None is one rank alone.
     Returns:
-        The scores over all images taken; a dataset without a labelled pixel scores NaN.
+        The scores over all images, the same on every rank; a dataset without a labelled pixel scores NaN.
     """
+    rank, world = (backend.rank, backend.world) if backend else (0, 1)
     matrix = np.zeros((len(classes), len(classes)), np.int64)
-    for indices, images, truths in _batches(dataset, range(part[0], len(dataset), part[1]), batch_size):
+    for indices, images, truths in _batches(dataset, range(rank, len(dataset), world), batch_size):
         predictions = predict(images, truths[0].shape)
         for index, prediction, truth in zip(indices, predictions, truths):
             matrix += metrics.confusion(truth, prediction, len(classes))
             if watch:
                 watch(index, prediction, truth)
-    return Evaluation(matrix, classes, tuple(left_out))
+    return Evaluation(backend.total(matrix) if backend else matrix, classes, tuple(left_out))
 
 
 def _batches(dataset: Any, indices: Sequence[int], size: int) -> Iterator[tuple[list[int], np.ndarray, list]]:
     """Yield indices, images (N, 3, h, w) and labels [(H, W)] of neighbours of one size, at most ``size`` of them."""
     pending: list[tuple[int, np.ndarray, np.ndarray]] = []
-    for item in read_ahead(lambda i: (i, dataset.image(i), dataset.native_label(i)), indices):
+    for item in read_ahead(lambda i: (i, dataset.image(i), true_label(dataset, i)), indices):
         if pending and (len(pending) == size or _shapes(pending[-1]) != _shapes(item)):
             yield _stacked(pending)
             pending = []
         pending.append(item)
     if pending:
         yield _stacked(pending)
+
+
+def true_label(dataset: Any, index: int) -> np.ndarray:
+    """Return the label that is scored, (H, W) uint8: as it is on disk unless ``label_size`` asks for another size."""
+    return dataset.label(index) if dataset.config.label_size else dataset.native_label(index)
 
 
 def _shapes(item: tuple[int, np.ndarray, np.ndarray]) -> tuple:

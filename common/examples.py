@@ -13,16 +13,18 @@ COUNT, WIDTH = 4, 400  # examples; pixels
 class Examples:
     """Keeps the predictions of some images; ``keep`` fits ``evaluate``'s ``watch``."""
 
-    def __init__(self, dataset: Any, shared: Path, folder: Path):
+    def __init__(self, dataset: Any, shared: Path, folder: Path, every: int = 1):
         """Prepare.
 
         Args:
             dataset: The validation set.
             shared: Folder of the run, which receives ``input/INDEX.png`` and ``truth/INDEX.png``.
             folder: Folder of the stage, which receives ``INDEX.png``, train ids.
+            every: Only multiples of it are examples: the images that rank 0 of so many ranks predicts.
         """
         self._dataset, self._shared, self._folder = dataset, shared, folder
-        self._indices = set(np.linspace(0, len(dataset) - 1, min(COUNT, len(dataset))).round().astype(int).tolist())
+        spread = np.linspace(0, len(dataset) - 1, min(COUNT, len(dataset))).astype(int)
+        self._indices = set((spread // every * every).tolist())
 
     def keep(self, index: int, prediction: np.ndarray, truth: np.ndarray) -> None:
         """Write prediction and truth, uint8 (H, W), and the image, if ``index`` is one of the examples."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from common.checkpoint import sha256
+from common.run_folder import digest_of
 from common.stage import Stage
 
 _TRAIN = ("precision", "ema", "sync_bn")  # keys of ``train`` that change the weights; batch_size counts with the ranks
@@ -42,7 +43,7 @@ def stage_inputs(config: Any, stage: Stage, data: Any, outputs: dict[str, dict],
             "images_a_step": config.train.batch_size * world,
         },
         "weights": _file_digest(config.network.weights),
-        "data": {role: _fingerprint(data, role) for role in _ROLES},
+        "data": {**{role: _fingerprint(data, role) for role in _ROLES}, "labelled": _positions_digest(data)},
         "upstream": {
             "start": stage.start and _weights(outputs[stage.start], which),
             "frozen": {role: _weights(outputs[name], which) for role, name in stage.frozen.items()},
@@ -72,3 +73,9 @@ def _fingerprint(data: Any, role: str) -> str | None:
 
 def _file_digest(path: Path | None) -> str | None:
     return sha256(Path(path)) if path else None
+
+
+def _positions_digest(data: Any) -> str | None:
+    """Digest of which target images are labelled: the list that names them may change while its path does not."""
+    labelled = getattr(data, "labelled", None)
+    return digest_of({"labelled": list(labelled)}) if labelled else None

@@ -6,6 +6,7 @@ It keeps everything that real objectives keep: weights, momentum, an averaged co
 import io
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -54,6 +55,10 @@ class FakeBackend:
         """One rank: nothing to average."""
         return values
 
+    def total(self, array: np.ndarray) -> np.ndarray:
+        """One rank: nothing to add."""
+        return array
+
     def barrier(self) -> None:
         """One rank: nothing to wait for."""
 
@@ -73,9 +78,10 @@ class FakeObjective:
         self.config, self.backend = config, backend
         self.frozen = frozen or {}
         weights = {"weight": np.zeros((CLASSES, 3)), "bias": np.zeros(CLASSES)}
+        moments = {f"momentum_buffer.{name}": np.zeros_like(array) for name, array in weights.items()}
         self.parts = {
             "model": weights,
-            "optimizer": {**{f"momentum_buffer.{k}": np.zeros_like(v) for k, v in weights.items()}, "scale": np.ones(())},
+            "optimizer": {**moments, "scale": np.ones(())},
             "ema": {k: v.copy() for k, v in weights.items()},
             "memory": {"means": np.full((CLASSES, 3), np.nan)},
         }
@@ -145,7 +151,7 @@ class FakeDataset:
         self.truths = rng.integers(0, CLASSES, (count, 8, 10)).astype(np.uint8)
         bright = np.eye(CLASSES)[self.truths] * 140
         self.images = np.clip(bright + rng.normal(60, 50, bright.shape), 0, 255).astype(np.uint8)
-        self.seed = seed
+        self.seed, self.config = seed, SimpleNamespace(label_size=None)
 
     def __len__(self) -> int:
         return len(self.names)

@@ -79,7 +79,7 @@ class _Plot:
         if len(pixels) > 1:
             self.draw.line(pixels, fill=colour, width=round(width * _SUPER), joint="curve")
         elif pixels:
-            (x, y), r = pixels[0], 2 * _SUPER
+            (x, y), r = pixels[0], 3 * _SUPER
             self.draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)
 
     def legend(self, index: int, name: str, colour: tuple[int, int, int]) -> None:

@@ -110,8 +110,8 @@ def final_state(out: Path) -> dict[str, bytes]:
         if path.suffix in (".npz", ".png"):
             found[str(path.relative_to(out))] = path.read_bytes()
         if path.name == "done.json":
-            marker = read_json(path)
-            found[str(path.relative_to(out))] = json.dumps([marker[k] for k in ("outputs", "scores", "digest")]).encode()
+            kept = {key: read_json(path)[key] for key in ("outputs", "scores", "digest")}
+            found[str(path.relative_to(out))] = json.dumps(kept).encode()
     return found
 
 

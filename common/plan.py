@@ -1,0 +1,82 @@
+"""What a run is going to do: the plan of its stages, and a rehearsal that saves nothing."""
+
+import time
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from common.data.check import check
+from common.data.labels import class_set
+from common.engine import Engine
+from common.evaluate import true_label
+from common.keeper import weights_of
+from common.log import format_seconds
+from common.report.tables import Table
+from common.run_folder import free_gib
+from common.schedules import learning_rate
+from common.stage import Stage
+
+
+def plan_table(stages: list[Stage]) -> Table:
+    """Return one line a stage: what it trains, for how long, and what it needs from others."""
+    table = Table("Stages", ["stage", "trains", "steps", "starts from", "holds fixed", "reads"], texts=6)
+    for stage in stages:
+        frozen = ", ".join(f"{role}: {name}" for role, name in stage.frozen.items())
+        cells = (stage.objective or "-", str(stage.steps or "-"), stage.start or "initial weights")
+        table.add(stage.name, *cells, frozen or "-", ", ".join(stage.reads) or "-")
+    return table
+
+
+def rehearse(engine: Engine, console: Console) -> None:
+    """Check data and weights, do one step of every kind of stage and one prediction, say how long the run will take.
+
+    Networks that a stage holds fixed are stood in for by untrained ones; stages that read files of others are left
+    out where another of their kind was tried.
+
+    Args:
+        engine: A run that was not begun; nothing is written to its folder.
+        console: Where to tell.
+    Raises:
+        UserError: If a dataset or a weights file is not as it should be.
+    """
+    labelled = {"source": None, "target": engine.data.labelled, "val": None}
+    for role in labelled:
+        dataset = getattr(engine.data, role)
+        if dataset is not None:
+            console.print(f"{role}: {check(dataset, labelled[role]).line()}", soft_wrap=True)
+    seconds: dict[str, float] = {}
+    for stage in engine.stages.values():
+        if stage.objective and stage.objective not in seconds and not stage.reads:
+            seconds[stage.objective] = _one_step(engine, stage, console)
+    steps = {stage.name: stage.steps for stage in engine.stages.values() if stage.objective in seconds}
+    total = sum(steps[s.name] * seconds[s.objective] for s in engine.stages.values() if s.name in steps)
+    console.print(f"about {format_seconds(total)} of training; {free_gib(engine.folder.path):.1f} GiB free on the disk")
+    console.print("dry run: everything is in order, nothing was saved")
+
+
+def _one_step(engine: Engine, stage: Stage, console: Console) -> float:
+    """Do two steps of a stage, tell the losses of the first, return the seconds of the second (the first compiles)."""
+    backend, config = engine.backend, engine.config
+    stand_ins = {role: backend.build(config, engine.stages[name].objective) for role, name in stage.frozen.items()}
+    frozen = {role: weights_of(objective.state()) for role, objective in stand_ins.items()}
+    objective, batch = backend.build(config, stage.objective, frozen=frozen), stage.batches(engine.context(stage))
+    rate = learning_rate(config.optim, 0, stage.steps)
+    losses = {name: float(backend.numpy(value)) for name, value in objective.step(batch(0), rate).items()}
+    started = time.perf_counter()
+    losses_then = objective.step(batch(1), rate)
+    backend.numpy(losses_then["loss"])  # waits for the device
+    seconds = time.perf_counter() - started
+    shown = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
+    console.print(f"{stage.name}: {shown}  {seconds:.2f} s  {backend.memory_gib():.1f} GiB", soft_wrap=True)
+    if stage.score:
+        _one_prediction(engine, objective)
+    return seconds
+
+
+def _one_prediction(engine: Engine, objective: Any) -> None:
+    """Predict the first validation image at the size of its label."""
+    image, label = engine.data.val.image(0), true_label(engine.data.val, 0)
+    predictor = engine.backend.predictor(objective, engine.config.evaluate)
+    labels = predictor.labels(np.ascontiguousarray(image.transpose(2, 0, 1)[None]), label.shape)
+    assert labels.shape == (1, *label.shape) and labels.max() < len(class_set(engine.config.classes))

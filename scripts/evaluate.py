@@ -1,0 +1,189 @@
+"""Score a trained network, or predict images, on one framework or several side by side.
+
+    python scripts/evaluate.py runs/ddm/toy/torch                                  # the last row of a run
+    python scripts/evaluate.py runs/ddm/toy/torch --stage round1/region --best     # another row, its best weights
+    python scripts/evaluate.py runs/ddm/toy/torch --backends torch,mindspore       # the same weights on both
+    python scripts/evaluate.py ddm/gta5_to_cityscapes_100 --backend torch --weights student.pth
+    python scripts/evaluate.py runs/ddm/toy/torch --image street.png --out out     # overlay of an image, or of a folder
+
+Prints IoU of each class and the published numbers beside ours. --out receives scores.json and confusion.csv, with
+--save-predictions also a PNG an image: train ids, or the label ids that the official Cityscapes evaluator reads.
+Weights of one framework are converted on their way to the other.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+from rich.console import Console  # noqa: E402
+
+from common.backends import BACKENDS, open_backend  # noqa: E402
+from common.checkpoint import verify  # noqa: E402
+from common.cli import run  # noqa: E402
+from common.config import Config, load_config  # noqa: E402
+from common.data.check import check  # noqa: E402
+from common.data.files import read_image  # noqa: E402
+from common.data.labels import class_set  # noqa: E402
+from common.data.lists import scan  # noqa: E402
+from common.data.roles import open_dataset  # noqa: E402
+from common.data.transforms import resize_image  # noqa: E402
+from common.errors import UserError  # noqa: E402
+from common.evaluate import Evaluation, evaluate  # noqa: E402
+from common.export import score_table, write_overlay, write_prediction, write_scores  # noqa: E402
+from common.report.tables import Table, number  # noqa: E402
+from common.run_folder import RunFolder  # noqa: E402
+
+SUFFIXES = {"torch": ".pth", "mindspore": ".ckpt"}
+
+
+def main() -> int:
+    """Parse the command line, predict, print; return the exit status."""
+    options = _parser().parse_args()
+    if options.save_predictions and not options.out:
+        raise UserError("--save-predictions needs --out, the folder that receives them")
+    console = Console(highlight=False)
+    config, weights, title = _what(options)
+    names = (options.backends or options.backend or _backend_of(weights)).split(",")
+    evaluations: dict[str, Evaluation] = {}
+    for name in names:
+        backend = open_backend(name, device=options.device)
+        predictor = _predictor(backend, config, weights)
+        if options.image:
+            _predict_images(config, predictor, options, name if len(names) > 1 else "")
+        else:
+            evaluations[name] = _score(config, backend, predictor, options, name if len(names) > 1 else "")
+        backend.close()
+    if evaluations:
+        console.print(f"{title}: {weights}", soft_wrap=True)
+        console.print(score_table(evaluations).rich())
+        if config.published:
+            console.print(_published(config, evaluations).rich())
+    return 0
+
+
+def _what(options: argparse.Namespace) -> tuple[Config, Path, str]:
+    """Return the configuration, the weights file and a title, from a run folder or a configuration with --weights."""
+    overrides = [*options.set]
+    if options.scales:
+        overrides.append(f"evaluate.scales=[{options.scales}]")
+    if options.flip:
+        overrides.append("evaluate.flip=true")
+    folder = RunFolder(Path(options.what))
+    if not folder.exists():
+        config = load_config(options.what, overrides)
+        if not options.weights:
+            raise UserError(f"{options.what}: a configuration needs --weights FILE; a run folder would know its own")
+        return config, options.weights, config.name
+    config = load_config(folder.path / "config.yaml", overrides)
+    if options.weights:
+        return config, options.weights, config.name
+    plan = folder.plan()
+    scored = [name for name in plan if (marker := folder.stage(name).done()) and marker["scores"]]
+    if not scored or (options.stage and options.stage not in scored):
+        finished = ", ".join(scored) or "none yet"
+        raise UserError(f"{options.what}: stage {options.stage or '-'} is not finished; finished are: {finished}")
+    stage = options.stage or scored[-1]
+    checkpoint = folder.stage(stage).handed_on("best" if options.best else "last")
+    verify(checkpoint)
+    files = [checkpoint / f"{part}{suffix}" for part in ("ema", "model") for suffix in SUFFIXES.values()]
+    file = next((path for path in files if path.exists()), None)
+    if file is None:
+        raise UserError(f"{checkpoint}: holds no weights")
+    return config, file, f"{plan[stage]}{', best (oracle)' if options.best else ''}"
+
+
+def _backend_of(weights: Path) -> str:
+    """Return the framework whose files end like this one."""
+    found = next((name for name, suffix in SUFFIXES.items() if suffix == weights.suffix), None)
+    if found is None:
+        raise UserError(f"{weights}: say on which framework to evaluate: --backend {' or '.join(BACKENDS)}")
+    return found
+
+
+def _predictor(backend, config: Config, weights: Path):
+    """Build the network, fill it, return what predicts with it."""
+    bare = config.model_copy(update={"network": config.network.model_copy(update={"weights": None})})
+    objective = backend.build(bare, "supervised")
+    with TemporaryDirectory(prefix="twinda-") as folder:
+        native = weights
+        if weights.suffix in SUFFIXES.values() and weights.suffix != backend.suffix:
+            from convert.single import convert_file  # only when the frameworks differ
+
+            native = Path(folder) / f"weights{backend.suffix}"
+            convert_file(weights, native)
+        try:
+            objective.load_weights(backend.load(native))
+        except UserError as error:
+            raise UserError(str(error).replace(str(native), str(weights))) from None
+    return backend.predictor(objective, config.evaluate)
+
+
+def _score(config: Config, backend, predictor, options: argparse.Namespace, part: str) -> Evaluation:
+    """Predict the validation set, save what was asked for, return the scores."""
+    classes, out = class_set(config.classes), options.out and options.out / part
+    dataset = open_dataset(config.data.val, classes, "data.val")
+    check(dataset)
+
+    def save(index: int, prediction: np.ndarray, truth: np.ndarray) -> None:
+        write_prediction(out / "predictions", dataset.names[index], prediction, classes, options.save_predictions)
+
+    watch = save if options.save_predictions else None
+    settings = config.classes.left_out, config.evaluate.batch_size
+    result = evaluate(predictor.labels, dataset, classes, *settings, watch, backend)
+    if out:
+        write_scores(out, result)
+    return result
+
+
+def _predict_images(config: Config, predictor, options: argparse.Namespace, part: str) -> None:
+    """Predict one image or a folder of them at their own size, and write overlays."""
+    if not options.out:
+        raise UserError("--image needs --out, the folder that receives the overlay")
+    classes, size = class_set(config.classes), config.data.val.size
+    folder = options.image if options.image.is_dir() else options.image.parent
+    names = scan(folder, None) if options.image.is_dir() else [options.image.name]
+    if not names:
+        raise UserError(f"{options.image}: holds no image files")
+    for name in names:
+        image = read_image(folder / name)
+        seen = resize_image(image, size) if size else image
+        labels = predictor.labels(np.ascontiguousarray(seen.transpose(2, 0, 1)[None]), image.shape[:2])[0]
+        print(write_overlay(options.out / part / Path(name).parent, Path(name).stem, image, labels, classes))
+
+
+def _published(config: Config, evaluations: dict[str, Evaluation]) -> Table:
+    """Return the numbers that the configuration says were published, beside ours."""
+    header = ["row", "metric", "source", "published", *(f"ours, {name}" for name in evaluations)]
+    table = Table("Published numbers beside ours", header, texts=3)
+    for row in config.published:
+        ours = (evaluation.summary().get(row.metric) for evaluation in evaluations.values())
+        table.add(row.row, row.metric, row.source, number(row.value), *map(number, ours))
+    return table
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", metavar="CONFIG_OR_RUN", help="a run folder, or a configuration with --weights")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--backend", choices=BACKENDS, help="framework; without it that of the weights")
+    which.add_argument("--backends", metavar="A,B", help="several frameworks, side by side")
+    parser.add_argument("--weights", type=Path, help="a .pth or .ckpt file, instead of a run's own")
+    parser.add_argument("--stage", help="stage of the run; without it the last that was scored")
+    parser.add_argument("--best", action="store_true", help="the weights that scored best on target labels (an oracle)")
+    parser.add_argument("--image", type=Path, help="predict this image, or all below this folder, instead of scoring")
+    parser.add_argument("--out", type=Path, help="folder for scores, predictions and overlays")
+    parser.add_argument("--scales", metavar="A,B", help="multi-scale prediction, for example 0.5,1.0,1.5")
+    parser.add_argument("--flip", action="store_true", help="also predict the mirror image")
+    parser.add_argument("--save-predictions", choices=("train_ids", "label_ids"))
+    parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="override a key; may be repeated")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ascend")
+    return parser
+
+
+if __name__ == "__main__":
+    run(main)
