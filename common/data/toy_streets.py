@@ -108,7 +108,7 @@ class ToyStreets:
 
 
 def generate(root: Path, options: ToyStreets = ToyStreets()) -> bool:
-    """Draw the benchmark into ``root/game`` (GTA5 layout) and ``root/camera`` (Cityscapes layout).
+    """Draw the benchmark into ``root/gta5`` (the game) and ``root/cityscapes`` (the camera).
 
     The folder appears whole or not at all; nothing is done when it is there already, drawn with equal options.
 
@@ -129,9 +129,9 @@ def generate(root: Path, options: ToyStreets = ToyStreets()) -> bool:
         raise UserError(f"{root}: holds something else than these toy streets; remove it or choose another folder")
 
     def fill(folder: Path) -> None:
-        _game(folder / "game", options)
+        _game(folder / "gta5", options)
         for split, count in (("train", options.train), ("val", options.val)):
-            _camera(folder / "camera", split, count, options)
+            _camera(folder / "cityscapes", split, count, options)
         (folder / STAMP).write_text(json.dumps(wanted), encoding="utf-8")
 
     publish(root, fill)
