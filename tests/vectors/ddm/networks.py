@@ -35,11 +35,12 @@ def official_network(side: Twin, params: dict, classes: int, spelling: str):
 
 def depth_of(params: dict) -> int:
     """Return the depth that a vector's parameters name; 101, the official one, when they are silent."""
-    blocks = params.get("layers") or params.get("blocks")
-    named = params.get("depth") or params.get("num_layers")
-    if blocks and not named:  # 34 and 50 have the same blocks; only bottlenecks are official
-        named = next(depth for depth, (factor, own) in DEPTHS.items() if factor == 4 and list(own) == list(blocks))
-    return int(named or 101)
+    if named := params.get("depth") or params.get("num_layers"):
+        return int(named)
+    if blocks := params.get("layers") or params.get("blocks"):  # of 34 and 50, which have the same, 50 is official
+        return next(depth for depth, (factor, own) in DEPTHS.items() if factor == 4 and list(own) == list(blocks))
+    digits = re.search(r"(\d+)", str(params.get("backbone") or params.get("arch") or ""))
+    return int(digits[1]) if digits else 101
 
 
 def images_of(side: Twin, bgr: np.ndarray):
