@@ -7,7 +7,7 @@
 stale cache is never read. PNG loses nothing: pixels are equal to the bit to the uncached path.
 """
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from PIL import Image
 
 from common.data.files import read_ids
 from common.errors import UserError
+from common.pseudo.folder import write_whole
 from common.schema import Size
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Cache:
         return read_ids(self._file(dataset, "labels", dataset.config.label_size or dataset.config.size, index))
 
     def _file(self, dataset: "SegmentationDataset", kind: str, size: Size, index: int) -> Path:
-        path = self.place(dataset, kind, size) / PurePosixPath(dataset.names[index]).with_suffix(".png")
+        path = self._path(dataset, kind, size, index)
         if not path.is_file():
             raise UserError(
                 f"{self.folder}: the cache holds no {size[0]}x{size[1]} {kind} of the present {dataset.config.root} "
@@ -58,31 +59,29 @@ class Cache:
         """Return the folder of one kind ("images", "labels") in one size."""
         return self.folder / dataset.content[:16] / f"{kind}_{size[0]}x{size[1]}"
 
-    def write(self, dataset: "SegmentationDataset", sizes: list[Size], label_sizes: list[Size]) -> Iterator[Path]:
-        """Write what is missing, one file after the other; yields each file when it is there.
+    def write(self, dataset: "SegmentationDataset", index: int, sizes: list[Size], label_sizes: list[Size]) -> int:
+        """Write what is missing of one image; return how many files were written.
 
         Args:
-            dataset: Read without its cache.
-            sizes: Sizes of the images.
-            label_sizes: Sizes of the labels; images without a label are passed over.
+            dataset: Read from its full-size files.
+            index: Which image.
+            sizes: Sizes of the image.
+            label_sizes: Sizes of the label; none is written for an image without one.
+        Raises:
+            UserError: If a file is missing or damaged, or a label holds an unknown id.
         """
-        plain = dataset.uncached()
-        for index in range(len(dataset)):
-            wanted = [("images", size) for size in sizes]
-            wanted += [("labels", size) for size in label_sizes if dataset.has_label(index)]
-            for kind, size in wanted:
-                path = self.place(dataset, kind, size) / PurePosixPath(dataset.names[index]).with_suffix(".png")
-                if not path.is_file():
-                    _save(path, getattr(plain.resized(size), kind[:-1])(index))
-                yield path
+        plain, written = dataset.uncached(), 0
+        wanted = [("images", size) for size in sizes]
+        wanted += [("labels", size) for size in label_sizes if dataset.has_label(index)]
+        for kind, size in wanted:
+            path = self._path(dataset, kind, size, index)
+            if not path.is_file():
+                sized = plain.resized(size)
+                pixels = sized.image(index) if kind == "images" else sized.label(index)
+                save = partial(Image.fromarray(pixels).save, format="PNG", compress_level=1)  # little, for speed
+                write_whole(path, save)
+                written += 1
+        return written
 
-
-def _save(path: Path, pixels: np.ndarray) -> None:
-    """Write a PNG that appears whole or not at all; compressed little, for speed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        Image.fromarray(pixels).save(part, "PNG", compress_level=1)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    def _path(self, dataset: "SegmentationDataset", kind: str, size: Size, index: int) -> Path:
+        return self.place(dataset, kind, size) / PurePosixPath(dataset.names[index]).with_suffix(".png")

@@ -80,6 +80,7 @@ def inspect(
     report.images = len(dataset)
     report.labels = sum(dataset.has_label(i) for i in range(len(dataset)))
     yield from _missing(dataset, range(len(dataset)) if labelled is None else labelled)
+    yield from _uncached(dataset)
     seen = 0
     for index in _spread(len(dataset)):
         if budget is not None and seen >= budget and report.read:
@@ -105,6 +106,16 @@ def _missing(dataset: SegmentationDataset, labelled: Sequence[int]) -> Iterator[
         place = f"first {lost[0]}" if lost[0] else "the layout names no label folder (labels)"
         repair = dataset.files.repair or "python scripts/prepare_data.py check CONFIG, which names all"
         yield f"{config.root}: {len(lost)} of {len(labelled)} labels are missing, {place}; run: {repair}"
+
+
+def _uncached(dataset: SegmentationDataset) -> Iterator[str]:
+    """Look for the first and the last image in the cache: one that is stale or was cut short lacks them."""
+    if dataset.cache and dataset.config.size:
+        try:
+            for index in (0, len(dataset) - 1):
+                dataset.cache.image(dataset, index)
+        except UserError as error:
+            yield str(error)
 
 
 def _spread(count: int) -> list[int]:

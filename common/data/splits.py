@@ -60,4 +60,5 @@ def labelled_split(config: SplitConfig | None, names: Sequence[str]) -> list[int
 
 def write_split(path: Path, names: Sequence[str], positions: Sequence[int]) -> None:
     """Write a split as a list file that ``data.labelled.list`` reads: one image name a line, in drawing order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{names[i]}\n" for i in positions), encoding="utf-8")
