@@ -53,9 +53,15 @@ class State:
 
     def flat(self, framework: str) -> dict[str, np.ndarray]:
         """Return the state as ``slot.parameter`` and counters, slots in the framework's spelling."""
-        own = {} if framework == "torch" else {**SLOTS, **self.spelled}
-        named = {f"{own.get(slot, slot)}.{name}": a for slot, items in self.slots.items() for name, a in items.items()}
+        named = {}
+        for slot, items in self.slots.items():
+            own = self.spelling(slot, framework)
+            named |= {f"{own}.{name}": array for name, array in items.items()}
         return named | self.counters
+
+    def spelling(self, slot: str, framework: str) -> str:
+        """Return a framework's name of a slot."""
+        return slot if framework == "torch" else {**SLOTS, **self.spelled}.get(slot, slot)
 
 
 def split(tensors: Mapping[str, np.ndarray], framework: str, only: bool = False) -> tuple[dict[str, np.ndarray], State]:

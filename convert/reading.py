@@ -24,6 +24,7 @@ class Reading:
     parameters: Sequence[str] | None = None  # names in the order of the optimizer's indices
     names: str | None = None  # "torch" or "mindspore": whose names a .safetensors file has
     state_only: bool = False  # the file is an optimizer's part of a checkpoint folder
+    any_name: bool = False  # the file's name need not fit its content
 
 
 def read(path: str | Path, how: Reading | None = None) -> Checkpoint:
@@ -33,7 +34,7 @@ def read(path: str | Path, how: Reading | None = None) -> Checkpoint:
         UserError: If it cannot be read, or its tensors together unfold to many times its size.
     """
     how = how or Reading()
-    loaded = formats.load(path)
+    loaded = formats.load(path, how.any_name)
     try:
         result = _from_tree(loaded, how) if loaded.format == "pth" else _from_flat(loaded, how)
     except UserError as error:

@@ -21,6 +21,10 @@ class Report:
     size: int = 0  # bytes of the target
     seconds: float = 0.0
 
+    def names(self) -> dict[str, str | None]:
+        """Return every name of the source and its name in the target; None for what was dropped."""
+        return {name: name for name in self.kept} | self.renamed | dict.fromkeys(self.dropped)
+
     def line(self) -> str:
         """Return the summary in one line."""
         lists = {"kept": self.kept, "renamed": self.renamed, "dropped": self.dropped, "added": self.added}

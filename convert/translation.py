@@ -25,6 +25,7 @@ class Stated:
     layers: Mapping[str, str] = field(default_factory=dict)  # path of a layer -> its kind
     parameters: Names | None = None  # names of the network to which optimizer state alone belongs
     betas: Sequence[float] | None = None  # Adam's, for MindSpore's beta powers
+    keep_names: bool = False  # the names are the method's own, alike in both frameworks
 
 
 def translate(checkpoint: Checkpoint, framework: str, stated: Stated, report: Report) -> tuple[Checkpoint, dict]:
@@ -40,23 +41,22 @@ def translate(checkpoint: Checkpoint, framework: str, stated: Stated, report: Re
     """
     known = {**checkpoint.note.get("kinds", {}), **stated.layers}
     shapes = {name: array.shape for name, array in checkpoint.weights.items()}
-    renaming = rename(shapes, checkpoint.framework, framework, known)
+    renaming = rename(shapes, checkpoint.framework, checkpoint.framework if stated.keep_names else framework, known)
     note = {key: checkpoint.note[key] for key in _LASTING if key in checkpoint.note}
     result = replace(checkpoint, framework=framework, extras=dict(checkpoint.extras))
     result.weights = _weights(checkpoint, renaming, note, report)
+    names = renaming.names if checkpoint.weights else stated.parameters
+    if names is None:
+        alone = rename(checkpoint.state.shapes(), checkpoint.framework, framework, known)
+        names, renaming.noted = alone.names, renaming.noted | alone.noted
     if framework != checkpoint.framework:
         note = {} if framework == "torch" else _held(checkpoint, renaming)
-        names = renaming.names if checkpoint.weights else stated.parameters
-        if names is None:
-            alone = rename(checkpoint.state.shapes(), checkpoint.framework, framework, known)
-            names = alone.names
-            renaming.noted |= alone.noted
         result.state = _state(checkpoint, result, names, stated.betas, note)
     if renaming.noted:
         note["kinds"] = renaming.noted
     if result.state.spelled:
         note["slots"] = result.state.spelled
-    _tell(checkpoint, renaming, report)
+    _tell(checkpoint, result, renaming, names, report)
     return result, note
 
 
@@ -154,20 +154,33 @@ def _step(state: State) -> int | None:
     return None if counter is None else int(counter.reshape(-1)[0])
 
 
-def _tell(checkpoint: Checkpoint, renaming: Renaming, report: Report) -> None:
+def _tell(checkpoint: Checkpoint, result: Checkpoint, renaming: Renaming, names: Names, report: Report) -> None:
+    """Enter the weights and the optimizer's state in the report, under the names that the file had."""
     before = {new: old for old, new in checkpoint.unwrapped.items()}
-    for old, new in renaming.names.items():
-        first = before.get(old, old)
+    pairs = {before.get(old, old): new for old, new in renaming.names.items()}
+    for slot, items in checkpoint.state.slots.items():
+        old, new = checkpoint.state.spelling(slot, checkpoint.framework), result.state.spelling(slot, result.framework)
+        pairs |= {f"{old}.{name}": f"{new}.{names[name]}" if slot in result.state.slots else None for name in items}
+    pairs |= {name: name if name in result.state.counters else None for name in checkpoint.state.counters}
+    for old, new in pairs.items():
         if new is None:
-            report.dropped[first] = "MindSpore has no such buffer; its value is noted in the file"
-        elif new == first:
-            report.kept.append(new)
+            report.dropped[old] = _reason(old)
+        elif new == old:
+            report.kept.append(old)
         else:
-            report.renamed[first] = new
+            report.renamed[old] = new
+    fresh = result.state.flat(result.framework).keys() - pairs.keys() - {new for new in pairs.values() if new}
+    report.added |= dict.fromkeys(sorted(fresh), "follows from the rest of the optimizer's state")
     report.remarks += checkpoint.remarks
     if renaming.open:
         layers = [f"{path or '(top)'} ({' or '.join(kinds)})" for path, kinds in renaming.open.items()]
         report.remarks.append(f"names kept, for the file does not show the layer's type: {listed(layers)}; see --layer")
+
+
+def _reason(name: str) -> str:
+    if name.rpartition(".")[2] == "num_batches_tracked":
+        return "MindSpore has no such buffer; its value is noted in the file"
+    return "the other framework has no such state; it follows from the rest or is noted in the file"
 
 
 def framework_of(kind: str, names: str | None) -> str:

@@ -1,0 +1,30 @@
+"""Official checkpoints: which keys they hold, how those are called here, and the way back.
+
+One file a family. A layout is a table of renamed beginnings of names; what does not fit is reported with the
+three lists, never skipped in silence.
+"""
+
+from collections.abc import Mapping
+
+from convert.layouts import advent, ddm, iast, mindcv, torchvision
+from convert.layouts.layout import Layout
+
+LAYOUTS: dict[str, Layout] = {
+    layout.name: layout
+    for layout in (
+        ddm.DDM,
+        advent.ADVENT,
+        advent.ADAPTSEGNET_SINGLE,
+        advent.DEEPLAB_INIT,
+        iast.IAST,
+        torchvision.RESNET,
+        torchvision.MOBILENET_V3,
+        mindcv.RESNET,
+        mindcv.MOBILENET_V3,
+    )
+}
+
+
+def guess(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Return the names of the layouts that a file's names, in PyTorch's spelling, and shapes fit."""
+    return [name for name, layout in LAYOUTS.items() if layout.fits(shapes)]
