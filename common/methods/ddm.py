@@ -29,12 +29,13 @@ from common.methods.samples import (
     UnlabelledSamples,
     stack,
     stack_images,
-    unlabelled,
+    unlabelled_positions,
 )
+from common.methods.teacher_logits import read_logits, write_logits
 from common.mixing import Sampler, draw_mask, mix
 from common.pseudo.predictions import Predictor, predictions
 from common.pseudo.produce import PseudoSettings, write_pseudo_labels
-from common.schema import Fraction, Size, Strict
+from common.schema import AugmentConfig, Fraction, Size, Strict
 from common.stage import Batch, Stage, StageContext
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class DDMSettings(Strict):
     ensemble: Literal["logits", "probs"] = "logits"  # what is averaged over the teachers
     student_ce: Literal["gt", "union"] = "gt"  # student's labelled images: true labels, or pseudo-labels too
     exclude_labelled: bool = False  # leave labelled images out of the unlabelled ones (DEL_XL)
+    cache_teachers: bool = False  # predict the teachers' logits once and keep them (float16); a faster student
 
     pseudo: PseudoSettings = PseudoSettings()
 
@@ -82,8 +84,9 @@ OPTIONS = {  # what each stage depends on: a stage is run again when one of its 
     "sample": {"lambda_main", "lambda_aux", "gt_ratio"},
     "student": {
         *("lambda_main", "lambda_aux", "lambda_kl", "lambda_kl_aux", "lambda_ce", "temperature", "kl_t2"),
-        *("kl_reduction", "ensemble", "student_ce", "exclude_labelled"),
+        *("kl_reduction", "ensemble", "student_ce", "exclude_labelled", "cache_teachers"),
     },
+    "logits": {"exclude_labelled"},
     "pseudo": {"pseudo", "exclude_labelled"},
 }
 
@@ -98,11 +101,13 @@ class DDM:
         """Return region, sample, student and pseudo of every round; the last round needs no pseudo (algorithm 1).
 
         Raises:
-            UserError: If the configuration has no source, no target or no labelled target images.
+            UserError: If the configuration has no source, no target or no labelled target images, or options clash.
         """
         for role in ("source", "target", "labelled"):
             if getattr(config.data, role) is None:
                 raise UserError(f"{config.name}: method ddm needs data.{role}; the configuration does not set it")
+        if config.method.cache_teachers and config.data.augment != AugmentConfig():
+            raise UserError(f"{config.name}: method.cache_teachers needs unchanged images; switch data.augment off")
         rounds = range(1, config.method.rounds + 1)
         return [stage for number in rounds for stage in round_stages(config, number)]
 
@@ -113,7 +118,9 @@ def round_stages(config: Config, number: int) -> list[Stage]:
     seed = 1000 * number  # section 4.1: one stream a round and network
     labels = f"{before}/pseudo" if number > 1 else None  # every round replaces the pseudo-labels of the one before
     reads = (labels,) if labels else ()
-    start = {kind: f"{before}/{kind}" if ddm.init == "previous" and number > 1 else None for kind in OPTIONS}
+    cached = (f"{here}/region_logits", f"{here}/sample_logits") if ddm.cache_teachers else ()
+    teachers = {"region_teacher": f"{here}/region", "sample_teacher": f"{here}/sample"}
+    first = ddm.init == "initial" or number == 1
     stages = [
         Stage(
             name=f"{here}/region",
@@ -121,9 +128,9 @@ def round_stages(config: Config, number: int) -> list[Stage]:
             objective="ddm_region",
             steps=ddm.region_steps or config.train.steps,
             batches=partial(region_batches, seed=config.seed + seed, labels=labels),
-            start=start["region"],
+            start=None if first else f"{before}/region",
             reads=reads,
-            settings=ddm.model_dump(mode="json", include=OPTIONS["region"]),
+            settings=_options(config, "region"),
             seed=seed,
         ),
         Stage(
@@ -132,38 +139,56 @@ def round_stages(config: Config, number: int) -> list[Stage]:
             objective="ddm_sample",
             steps=ddm.sample_steps or config.train.steps,
             batches=partial(sample_batches, seed=config.seed + seed + 1, labels=labels),
-            start=start["sample"],
+            start=None if first else f"{before}/sample",
             reads=reads,
-            settings=ddm.model_dump(mode="json", include=OPTIONS["sample"]),
+            settings=_options(config, "sample"),
             seed=seed + 1,
         ),
+        *(teacher_stage(config, name) for name in cached),
         Stage(
             name=f"{here}/student",
             title=f"M_S, round {number}",
             objective="ddm_student",
             steps=ddm.student_steps or config.train.steps,
-            batches=partial(student_batches, seed=config.seed + seed + 2, labels=labels),
-            start=start["student"],
-            frozen={"region_teacher": f"{here}/region", "sample_teacher": f"{here}/sample"},
-            reads=reads if ddm.student_ce == "union" else (),
-            settings=ddm.model_dump(mode="json", include=OPTIONS["student"]),
+            batches=partial(student_batches, seed=config.seed + seed + 2, labels=labels, cached=cached),
+            start=None if first else f"{before}/student",
+            frozen={} if cached else teachers,
+            reads=cached + (reads if ddm.student_ce == "union" else ()),
+            settings=_options(config, "student"),
             seed=seed + 2,
         ),
     ]
     return [*stages, pseudo_stage(config, number)] if number < ddm.rounds else stages
 
 
+def teacher_stage(config: Config, name: str) -> Stage:
+    """Return the pass that predicts the unlabelled images with a teacher once (option ``cache_teachers``)."""
+    teacher = name.removesuffix("_logits")
+    return Stage(
+        name=name,
+        title=f"logits of {teacher}",
+        frozen={"teacher": teacher},
+        produce=teacher_logits,
+        settings=_options(config, "logits"),
+        score=False,
+    )
+
+
 def pseudo_stage(config: Config, number: int) -> Stage:
     """Return the pass that labels the target with the student of round ``number`` (section 6)."""
+    how = config.evaluate.model_dump(mode="json", exclude={"batch_size"})
     return Stage(
         name=f"round{number}/pseudo",
         title=f"pseudo-labels, round {number}",
         frozen={"student": f"round{number}/student"},
         produce=partial(pseudo_labels, number=number),
-        settings=config.method.model_dump(mode="json", include=OPTIONS["pseudo"])
-        | {"predict": config.evaluate.model_dump(mode="json", exclude={"batch_size"})},
+        settings=_options(config, "pseudo") | {"evaluate": how},
         score=False,
     )
+
+
+def _options(config: Config, kind: str) -> dict:
+    return config.method.model_dump(mode="json", include=OPTIONS[kind])
 
 
 def region_batches(context: StageContext, seed: int, labels: str | None) -> Callable[[int], Batch]:
@@ -201,25 +226,42 @@ def sample_batches(context: StageContext, seed: int, labels: str | None) -> Call
     return batch
 
 
-def student_batches(context: StageContext, seed: int, labels: str | None) -> Callable[[int], Batch]:
-    """Return the batch of a step of the student: ``unlabelled_image``, and labelled target pairs (eq. 4)."""
+def student_batches(
+    context: StageContext, seed: int, labels: str | None, cached: tuple[str, ...]
+) -> Callable[[int], Batch]:
+    """Return the batch of a step of the student: ``unlabelled_image``, and labelled target pairs (eq. 4).
+
+    With ``cache_teachers`` also ``teacher_logits`` (N, 2, C, h, w) float16, region level first.
+    """
     config, ddm = context.config, context.config.method
     draws = Draws(seed, context.stage)
     unlabelled = UnlabelledSamples(context, draws, ddm.exclude_labelled)
     labelled = TargetSamples(context, draws, labels if ddm.student_ce == "union" else None)
+    teachers = [context.folders[name] for name in cached]
 
     def batch(step: int) -> Batch:
         positions = context.positions(step, config.train.batch_size)
-        images = stack_images([unlabelled.image(p) for p in positions])
-        return {"unlabelled_image": images} | stack([labelled.random_pair(p) for p in positions], "target")
+        arrays = {"unlabelled_image": stack_images([unlabelled.image(p) for p in positions])}
+        arrays |= stack([labelled.random_pair(p) for p in positions], "target")
+        if teachers:
+            names = [unlabelled.name(p) for p in positions]
+            arrays["teacher_logits"] = np.stack([[read_logits(folder, name) for folder in teachers] for name in names])
+        return arrays
 
     return batch
+
+
+def teacher_logits(context: StageContext, predictor: Predictor) -> dict:
+    """Write a teacher's logits of the unlabelled images."""
+    target, batch_size = context.data.target, context.config.evaluate.batch_size
+    names = [target.names[i] for i in unlabelled_positions(context, context.config.method.exclude_labelled)]
+    return write_logits(context.folder, target, names, predictor, batch_size)
 
 
 def pseudo_labels(context: StageContext, predictor: Predictor, number: int) -> dict:
     """Write the student's labels of the unlabelled images; labelled ones count in the thresholds too (section 6.1)."""
     target, ddm = context.data.target, context.config.method
-    names = [target.names[i] for i in unlabelled(context, ddm.exclude_labelled)]
+    names = [target.names[i] for i in unlabelled_positions(context, ddm.exclude_labelled)]
     predict = predictions(target, predictor, ddm.pseudo.output, context.config.evaluate.batch_size)
     scratch = context.folder.with_name("scratch")  # beside the folder, so that a killed pass finds it again
     classes = len(context.data.classes)

@@ -145,17 +145,24 @@ class UnlabelledSamples:
             without_labelled: Leave out the images that have ground truth.
         """
         self.dataset, self.augment, self.draws = context.data.target, context.config.data.augment, draws
-        self.pool = unlabelled(context, without_labelled)
+        self.pool = unlabelled_positions(context, without_labelled)
+
+    def name(self, position: int) -> str:
+        """Return the name of the image at a position of the endless sequence."""
+        return self.dataset.names[self._index(position)]
 
     def image(self, position: int) -> np.ndarray:
         """Return the image at a position of the endless sequence."""
-        image = self.dataset.image(self.pool[self.draws.epoch("unlabelled", len(self.pool), position)])
+        image = self.dataset.image(self._index(position))
         blank = np.full(image.shape[:2], 255, np.uint8)
         return augment(image, blank, self.augment, self.draws.at("augment unlabelled", position))[0]
 
+    def _index(self, position: int) -> int:
+        return self.pool[self.draws.epoch("unlabelled", len(self.pool), position)]
 
-def unlabelled(context: StageContext, without_labelled: bool) -> tuple[int, ...]:
-    """Return the target images that count as unlabelled, in order of the list.
+
+def unlabelled_positions(context: StageContext, without_labelled: bool) -> tuple[int, ...]:
+    """Return the positions of the target images that count as unlabelled, in order of the list.
 
     Raises:
         UserError: If there is none.

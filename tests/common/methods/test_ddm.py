@@ -16,7 +16,7 @@ from common.errors import UserError
 from common.methods import METHODS, stages
 from common.methods.ddm import OPTIONS, DDMSettings
 from common.pseudo.folder import THRESHOLDS, read_pseudo_label, write_pseudo_label
-from common.stage import Batch, Stage
+from common.stage import Batch, Stage, StageContext
 from tests.common.methods.worlds import config, context, world
 
 SHAPES = {
@@ -69,7 +69,7 @@ def test_rounds() -> None:
 def test_a_round_in_detail() -> None:
     """What starts where, who is frozen, what is read, and which seeds: seed + 1000 * round + {0, 1, 2}."""
     of = config({"name": "ddm", "rounds": 3, "student_steps": 5})
-    region, sample, student, pseudo = (stage_of(of, f"round2/{kind}") for kind in OPTIONS)
+    region, sample, student, pseudo = (stage_of(of, f"round2/{k}") for k in ("region", "sample", "student", "pseudo"))
     assert [s.seed for s in (region, sample, student)] == [2000, 2001, 2002]
     assert [s.objective for s in (region, sample, student, pseudo)] == ["ddm_region", "ddm_sample", "ddm_student", None]
     assert [s.steps for s in (region, sample, student)] == [7, 7, 5]
@@ -298,6 +298,54 @@ def test_pseudo_labels_of_a_round(tmp_path: Path, without: bool) -> None:
     label = read_pseudo_label(folder, names[0], (8, 16))
     assert set(np.unique(label)) == {0, 255} and sorted(p.name for p in tmp_path.iterdir()) == ["files"]
     assert drawn(builder(of, "round2/sample", folder), "target_label", 3)
+
+
+class Teacher:
+    """Gives every image logits that tell the image and the teacher."""
+
+    def __init__(self, offset: float):
+        self.offset = offset
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Return (N, 19, 2, 3) float32."""
+        return np.ones((1, 19, 2, 3), np.float32) * images[:, :1, :1, :1].astype(np.float32) + self.offset
+
+
+def test_cached_teachers(tmp_path: Path) -> None:
+    """Each teacher predicts every unlabelled image once; the student's batches carry both, region level first."""
+    of = config({"name": "ddm", "rounds": 1, "cache_teachers": True}, evaluate={"batch_size": 3})
+    names = [stage.name for stage in stages(of)]
+    cached = ("round1/region_logits", "round1/sample_logits")
+    assert names == ["round1/region", "round1/sample", *cached, "round1/student"]
+    folders = {name: tmp_path / name for name in cached}
+    for name, offset in zip(cached, (0.25, 0.5)):
+        stage = stage_of(of, name)
+        assert stage.frozen == {"teacher": name.removesuffix("_logits")} and not stage.score
+        assert stage.produce(context(of, name, folders[name]), Teacher(offset)) == {"images": 8}
+    student = stage_of(of, "round1/student")
+    assert student.frozen == {} and student.reads == cached
+    build = student.batches(StageContext(of, world(), student.name, tmp_path, folders))
+    plain = builder(config({"name": "ddm", "rounds": 1}), "round1/student")
+    for step in range(4):
+        batch, logits = plain(step), build(step)["teacher_logits"]
+        assert logits.shape == (2, 2, 19, 2, 3) and logits.dtype == np.float16
+        red = batch["unlabelled_image"][:, 0, :1, :1, None, None].astype(float)
+        assert np.array_equal(logits[:, :1], red + 0.25 + np.zeros((1, 1, 19, 2, 3)))
+        assert np.array_equal(logits[:, 1:], red + 0.5 + np.zeros((1, 1, 19, 2, 3)))
+        assert same({key: build(step)[key] for key in batch}, batch)
+
+
+def test_cached_teachers_have_limits(tmp_path: Path) -> None:
+    """Images must stay as they are, and logits fit float16; a lost file is named."""
+    with pytest.raises(UserError, match=r"cache_teachers.*augment"):
+        stages(config({"name": "ddm", "cache_teachers": True}, data={"augment": {"flip": 0.5}}))
+    of = config({"name": "ddm", "rounds": 1, "cache_teachers": True})
+    stage = stage_of(of, "round1/region_logits")
+    with pytest.raises(UserError, match=r"camera_000.*do not fit float16"):
+        stage.produce(context(of, stage.name, tmp_path), Teacher(1e5))
+    student = stage_of(of, "round1/student")
+    with pytest.raises(UserError, match=r"npy: unreadable.*run it again"):
+        student.batches(StageContext(of, world(), student.name, tmp_path, dict.fromkeys(student.reads, tmp_path)))(0)
 
 
 def test_methods_table() -> None:
