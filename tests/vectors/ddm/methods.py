@@ -54,7 +54,7 @@ def cutmix(vector: Vector, backend) -> Iterator[Check]:
     yield Check("mixed images", np.stack(images), arrays["x_rl"], kind="exact")
     yield Check("mixed labels", np.stack(labels), arrays["y_rl"], kind="exact")
     names = [name.removesuffix("_u_aspect") for name in arrays if name.endswith("_u_aspect")]
-    for name, area in zip(names, vector.params["fr_props"]):
+    for name, area in zip(names, vector.params["fr_props"] if names else ()):
         draws = zip(arrays[f"{name}_u_aspect"], arrays[f"{name}_u_pos_yx"])
         boxes = [fixed_area_box(height, width, area, aspect, *place) for aspect, place in draws]
         inside = 1 - np.stack([box_mask(height, width, box) for box in boxes])
