@@ -139,7 +139,8 @@ def _unwrap(names: list[str]) -> dict[str, str]:
     while True:
         prefix = next((w for w in WRAPPERS if result and all(new.startswith(w) for new in result.values())), None)
         if prefix is None:
-            return {old: new.replace("._orig_mod.", ".") for old, new in result.items()}
+            inner = {old: [part for part in new.split(".") if part != "_orig_mod"] for old, new in result.items()}
+            return {old: ".".join(parts) for old, parts in inner.items()}
         result = {old: new.removeprefix(prefix) for old, new in result.items()}
 
 

@@ -77,7 +77,9 @@ def _find_directory(source: SourceFile) -> tuple[int, int, int]:
     end = data.rfind(_END, max(0, source.size - 22 - _MAX16))
     if end < 0:
         raise source.refuse("its archive is cut off (no directory at its end)")
-    count, length, start = struct.unpack_from("<H2L", data, end + 10)
+    count, length, start, comment = struct.unpack_from("<H2LH", data, end + 10)
+    if end + 22 + comment > source.size:
+        raise source.refuse("its archive is cut off")
     if data[max(end - 20, 0) : end][:4] == _LOCATOR64:
         (place,) = struct.unpack_from("<Q", data, end - 20 + 8)
         if data[place : place + 4] != _END64:

@@ -130,7 +130,7 @@ def test_mindcv_goes_out_and_comes_in(tmp_path, layout, stem):
 
 
 MINDCV_NAMES = {
-    "mindcv-resnet": ["layer1.0.down_sample.0.weight", "layer1.0.down_sample.1.gamma", "classifier.weight", "conv1.weight"],
+    "mindcv-resnet": ["layer1.0.down_sample.0.weight", "layer1.0.down_sample.1.gamma", "classifier.weight"],
     "mindcv-mobilenetv3": [
         "features.0.weight", "features.1.gamma", "features.3.layers.0.weight", "features.3.layers.3.conv_reduce.bias",
         "features.4.layers.7.moving_mean", "features.6.layers.6.conv_expand.weight", "features.6.layers.8.beta",

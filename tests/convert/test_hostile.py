@@ -1,0 +1,311 @@
+"""Hostile and damaged files: refused in one clear line, quickly, in bounded memory, with nothing written or run."""
+
+import io
+import json
+import os
+import pickle
+import resource
+import signal
+import struct
+import tarfile
+import time
+import zipfile
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from convert import formats
+from convert.formats import ckpt
+from convert.formats.pickle_machine import load as run_pickle
+from convert.formats.pickle_rules import rules
+from convert.single import convert_file
+from tests.convert.checkpoints import cli, write_ckpt, write_pth
+
+SECONDS, MEGABYTES = 3.0, 200
+
+
+class Command:
+    """Pickles as a call of ``os.system``."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+def archive(entries: dict[str, bytes], **options) -> bytes:
+    """Return a ZIP archive."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", options.pop("method", zipfile.ZIP_STORED)) as file:
+        for name, content in entries.items():
+            file.writestr(name, content)
+    return buffer.getvalue()
+
+
+def tensor_pickle(storage=b"torch\nFloatStorage", key=b"0", numel=4, offset=0, shape=(4,), stride=(1,)) -> bytes:
+    """Return a protocol 2 pickle of {"w": one tensor}."""
+
+    def numbers(values):
+        return b"(" + b"".join(b"\x8a\x08" + struct.pack("<q", value) for value in values) + b"t"
+
+    text = b"X\x07\x00\x00\x00storage" + b"c" + storage + b"\nX" + struct.pack("<I", len(key)) + key
+    storage_id = b"(" + text + b"X\x03\x00\x00\x00cpu\x8a\x08" + struct.pack("<q", numel) + b"tQ"
+    arguments = storage_id + b"\x8a\x08" + struct.pack("<q", offset) + numbers(shape) + numbers(stride) + b"\x89}"
+    return b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n(" + arguments + b"tRs."
+
+
+def pth(pickled: bytes, storage: bytes = b"\0" * 16, **more) -> bytes:
+    return archive({"a/data.pkl": pickled, "a/data/0": storage, "a/version": b"3\n", **more})
+
+
+def legacy(obj) -> bytes:
+    """Return a file as torch 1.5 wrote it, with any object in it."""
+    stream = io.BytesIO()
+    for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}, obj, []):
+        pickle.dump(part, stream, 2)
+    return stream.getvalue()
+
+
+def header(text: str | bytes, size: int | None = None, data: bytes = b"") -> bytes:
+    """Return a safetensors file that claims a header of ``size`` bytes."""
+    text = text.encode() if isinstance(text, str) else text
+    return struct.pack("<Q", len(text) if size is None else size) + text + data
+
+
+def value(name: bytes, dims=(2,), kind=b"Float32", content=b"\0" * 8) -> bytes:
+    """Return one entry of a .ckpt file."""
+    tensor = b"".join(b"\x08" + ckpt._varint(dim) for dim in dims) + ckpt._delimited(2, kind)
+    tensor += ckpt._delimited(3, content)
+    return ckpt._delimited(1, ckpt._delimited(1, name) + ckpt._delimited(2, tensor))
+
+
+def tar() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as file:
+        file.addfile(tarfile.TarInfo("storages"))
+    return buffer.getvalue()
+
+
+W = '"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}'
+NOTE = b'{"empty":{"x":{"$array":["O",[1],""]}}}'
+EVIL = "/tmp/twinda_was_here"
+NESTED = b"\x80\x02" + b"]" * 300_000 + b"a" * 299_999 + b"."
+LAUGHS = b"\x80\x02]q\x00" + b"".join(
+    b"(h%c" % bytes([i]) + b"h%c" % bytes([i]) + b"lq%c" % bytes([i + 1]) for i in range(60)
+)
+HOSTILE = {
+    "command.pth": (pth(pickle.dumps(Command(f"touch {EVIL}"), 2)), "posix.system"),
+    "command_in_state.pth": (pth(pickle.dumps({"w": [1, Command(f"touch {EVIL}")]}, 2)), "posix.system"),
+    "command_legacy.pth": (legacy(Command(f"touch {EVIL}")), "posix.system"),
+    "command_protocol_0.pth": (pth(f"cos\nsystem\n(S'touch {EVIL}'\ntR.".encode()), "os.system"),
+    "command_inst.pth": (pth(f"(S'touch {EVIL}'\nios\nsystem\n.".encode()), "os.system"),
+    "command_stack_global.pth": (pth(pickle.dumps(Command("true"), 4)), "posix.system"),
+    "eval.pth": (pth(b"\x80\x02cbuiltins\neval\nX\x03\x00\x00\x001+1\x85R."), "builtins.eval"),
+    "getattr.pth": (pth(b"\x80\x02cbuiltins\ngetattr\n."), "builtins.getattr"),
+    "import_alias.pth": (pth(b"\x80\x02c__builtin__\n__import__\n."), "builtins.__import__"),
+    "dotted.pth": (pth(b"\x80\x04\x8c\x0bcollections\x8c\x17OrderedDict.fromkeys.__\x93."), "OrderedDict.fromkeys"),
+    "extension.pth": (pth(b"\x80\x02\x82\x01."), "EXT1"),
+    "type_called.pth": (pth(b"\x80\x02cbuiltins\nint\nX\x01\x00\x00\x001\x85R."), "only allowed as a name"),
+    "whole_network.pth": (pth(pickle.dumps(zipfile.ZipInfo("x"), 2)), "zipfile.ZipInfo"),
+    "deep.pth": (pth(NESTED), "nests deeper"),
+    "memo.pth": (pth(b"\x80\x02]r\xff\xff\xff\xffj\xfe\xff\xff\xff."), "damaged"),
+    "long_text.pth": (pth(b"\x80\x02X\xff\xff\xff\xff."), "damaged"),
+    "laughs.pth": (pth(LAUGHS + b"."), ""),
+    "no_end.pth": (pth(b"\x80\x02]"), "damaged"),
+    "object_array.pth": (pth(pickle.dumps(np.array([{}], object), 2)), "cannot be converted"),
+    "unhashable.pth": (pth(b"\x80\x02}]K\x01s."), "as a key"),
+    "storage_short.pth": (pth(tensor_pickle(numel=5)), "missing or too short"),
+    "storage_absent.pth": (pth(tensor_pickle(key=b"../../x")), "missing or too short"),
+    "offset.pth": (pth(tensor_pickle(offset=1)), "reaches beyond its storage"),
+    "stride.pth": (pth(tensor_pickle(stride=(2,))), "reaches beyond its storage"),
+    "negative.pth": (pth(tensor_pickle(shape=(2,), stride=(-1,))), "size, stride or offset -1"),
+    "huge.pth": (pth(tensor_pickle(shape=(2**47,), stride=(1,))), "reaches beyond its storage"),
+    "expanded.pth": (pth(tensor_pickle(shape=(2**20, 2**10), stride=(0, 0))), "unfold to more than"),
+    "axes.pth": (pth(tensor_pickle(shape=(1,) * 65, stride=(1,) * 65)), "65 sizes"),
+    "python_path.pth": (archive({"../../a/data.pkl": b"\x80\x02}."}), "leads out of it"),
+    "absolute.pth": (archive({"/a/data.pkl": b"\x80\x02}."}), "leads out of it"),
+    "compressed.pth": (archive({"a/data.pkl": b"\0" * 10**7}, method=zipfile.ZIP_DEFLATED), "compressed"),
+    "no_pickle.pth": (archive({"a/b.npy": b"x"}), "no data.pkl"),
+    "script.pth": (pth(tensor_pickle(), **{"a/constants.pkl": b"x"}), "TorchScript"),
+    "tar.pth": (tar(), "tar archive"),
+    "empty.pth": (b"", "empty"),
+    "text.pth": (b"hello world" * 10, "no checkpoint"),
+    "pickle.pth": (pickle.dumps({"a": 1}, 2), "torch.save's mark is missing"),
+    "web.pth": (b"<!DOCTYPE html>", "web page"),
+    "lfs.pth": (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+    "two_gigabytes.safetensors": (header("{}", 2**31), "header of 2147483648 bytes"),
+    "exabytes.safetensors": (header("{}", 2**55), "header of"),
+    "overlap.safetensors": (header("{" + W + "," + W.replace('"w"', '"v"') + "}", data=b"\0" * 8), "overlap"),
+    "gap.safetensors": (header("{" + W.replace("[0,8]", "[8,16]") + "}", data=b"\0" * 16), "overlap or leave gaps"),
+    "shape.safetensors": (header("{" + W.replace("[2]", "[3]") + "}", data=b"\0" * 8), "its shape takes 12"),
+    "overflow.safetensors": (header("{" + W.replace("[2]", "[9999999999999999999]") + "}", data=b"\0" * 8), "shape"),
+    "negative.safetensors": (header("{" + W.replace("[0,8]", "[-8,0]") + "}", data=b"\0" * 8), "offsets"),
+    "twice.safetensors": (header("{" + W + "," + W + "}", data=b"\0" * 8), "twice"),
+    "dtype.safetensors": (header("{" + W.replace("F32", "X1") + "}", data=b"\0" * 8), "X1"),
+    "deep.safetensors": (header("{" * 100_000), "damaged header"),
+    "list.safetensors": (header("{ ]"), "damaged header"),
+    "short.safetensors": (header("{" + W + "}", data=b"\0" * 4), "cut off or damaged"),
+    "path.safetensors": (header("{" + W.replace('"w"', '"../../etc/passwd"') + "}", data=b"\0" * 8), "leads out"),
+    "nul.safetensors": (header("{" + W.replace('"w"', r'"a\u0000b"') + "}", data=b"\0" * 8), "control characters"),
+    "encrypted.ckpt": (b"\xd8\x5e\x3a\x7f" + b"\0" * 60, "encrypted"),
+    "size.ckpt": (value(b"w", dims=(3,)), "not 12"),
+    "huge_dims.ckpt": (value(b"w", dims=(2**60, 2**60)), "damaged"),
+    "many_dims.ckpt": (value(b"w", dims=(1,) * 40), "more than 32 axes"),
+    "kind.ckpt": (value(b"w", kind=b"Object"), "type Object"),
+    "twice.ckpt": (value(b"w") + value(b"v") + value(b"w"), "twice"),
+    "tail.ckpt": (value(b"w") + b"\x0a\xff\xff\xff\xff\x7f", "cut off or damaged"),
+    "varint.ckpt": (value(b"w") + b"\x0a" + b"\xff" * 20, "cut off or damaged"),
+    "foreign.ckpt": (value(b"w") + b"\x2a\x01x", "no MindSpore checkpoint"),
+    "crc.ckpt": (value(b"w") + b"crc_num" + b"\0" * 10, "its CRC differs"),
+    "path.ckpt": (value(b"../../etc/passwd"), "leads out"),
+    "drive.ckpt": (value(b"C:\\x"), "leads out"),
+    "escape.ckpt": (value(b"\x1b[2Jw"), "control characters"),
+    "utf8.ckpt": (value(b"\xff\xfe"), "damaged"),
+    "maptensor.ckpt": (ckpt._delimited(1, ckpt._delimited(1, b"m") + ckpt._delimited(3, b"")), "MapParameter"),
+    "note.ckpt": (value(b"w") + ckpt._delimited(ckpt.NOTE_FIELD, b"[1"), "its note"),
+    "note_depth.ckpt": (value(b"w") + ckpt._delimited(ckpt.NOTE_FIELD, b'{"a":' * 90_000), "its note"),
+    "note_type.ckpt": (value(b"w") + ckpt._delimited(ckpt.NOTE_FIELD, NOTE), "note"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_refused_in_one_line_quickly_with_nothing_written(tmp_path, name):
+    data, says = HOSTILE[name]
+    path, target = tmp_path / name, tmp_path / f"out{'.ckpt' if name.endswith('.pth') else '.pth'}"
+    path.write_bytes(data)
+    started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError) as error:
+        convert_file(path, target)
+    assert time.monotonic() - started < SECONDS
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEGABYTES * 1024
+    text = str(error.value)
+    assert says in text and "\n" not in text and len(text) < 600, text
+    assert text.count(name) == 1 and text.isprintable()
+    assert sorted(tmp_path.iterdir()) == [path] and path.read_bytes() == data
+    assert not os.path.exists(EVIL)
+
+
+@pytest.mark.parametrize("name", ["command.pth", "two_gigabytes.safetensors", "encrypted.ckpt", "text.pth"])
+def test_the_command_line_says_one_line_and_exits_with_2(tmp_path, name):
+    (tmp_path / name).write_bytes(HOSTILE[name][0])
+    for arguments in (["convert", tmp_path / name, tmp_path / "out.safetensors"], ["inspect", tmp_path / name]):
+        done = cli(*arguments)
+        assert done.returncode == 2 and done.stdout == ""
+        assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def whole_files(tmp_path) -> dict[str, bytes]:
+    """Return a sound file of each format, as this project writes it."""
+    weights = {f"layer.{i}.weight": np.arange(60, dtype=np.float32).reshape(3, 4, 5) + i for i in range(4)}
+    write_pth(tmp_path / "a.pth", weights)
+    convert_file(tmp_path / "a.pth", tmp_path / "a.ckpt")
+    convert_file(tmp_path / "a.pth", tmp_path / "a.safetensors")
+    return {name: (tmp_path / name).read_bytes() for name in ("a.pth", "a.ckpt", "a.safetensors")}
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.ckpt", "a.safetensors"])
+def test_every_truncation_is_refused(tmp_path, name):
+    data = whole_files(tmp_path)[name]
+    path = tmp_path / f"cut.{name.split('.')[1]}"
+    for size in [*range(0, 64), *range(64, len(data), 37), len(data) - 1]:
+        path.write_bytes(data[:size])
+        with pytest.raises(UserError):
+            formats.load(path)
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.ckpt", "a.safetensors"])
+def test_every_flipped_bit_is_refused_or_harmless(tmp_path, name):
+    data = whole_files(tmp_path)[name]
+    path = tmp_path / f"flip.{name.split('.')[1]}"
+    path.write_bytes(data)
+    want = formats.load(path).content
+    for place in range(0, len(data), 11):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1 << place % 8]) + data[place + 1 :])
+        try:
+            got = formats.load(path).content
+        except UserError:
+            continue
+        assert list(got) == list(want), place  # times, padding and the like may change; names and numbers may not
+        assert all(np.array_equal(got[key], want[key]) for key in want), place
+
+
+def test_random_bytes_and_random_pickles_never_raise_anything_else(tmp_path):
+    rng = np.random.default_rng(0)
+    starts = [b"", b"\x80\x02", b"PK\x03\x04", b"\x0a\x0f\x0a\x01w\x12", header("{}"), tensor_pickle(), value(b"w")]
+    for round_ in range(300):
+        data = bytearray(starts[round_ % len(starts)] + rng.bytes(round_ % 90))
+        for place in rng.integers(0, max(len(data), 1), 3):
+            data[place : place + 1] = rng.bytes(1)
+        (tmp_path / "a").write_bytes(bytes(data) or b"\0")
+        with suppress(UserError):
+            formats.load(tmp_path / "a", any_name=True)
+        with suppress(ValueError):
+            run_pickle(io.BytesIO(bytes(data)), rules())
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("a.ckpt", "PyTorch checkpoint by its content; name it .pth"), ("a.h5", "must end in")]
+)
+def test_a_wrong_extension_is_named(tmp_path, name, says):
+    path = write_pth(tmp_path / name, {"w": np.ones(2, np.float32)})
+    with pytest.raises(UserError, match=says):
+        convert_file(path, tmp_path / "out.safetensors")
+
+
+def test_places_that_cannot_be(tmp_path):
+    path = write_pth(tmp_path / "a.pth", {"w": np.ones(2, np.float32)})
+    (tmp_path / "dir.ckpt").mkdir()
+    os.symlink(path, tmp_path / "link.pth")
+    os.mkfifo(tmp_path / "pipe.pth")
+    for source, target, says in [
+        (path, path, "the source itself"),
+        (path, tmp_path / "link.pth", "the source itself"),
+        (path, tmp_path / "no" / "b.ckpt", "does not exist"),
+        (path, tmp_path / "dir.ckpt", "is a folder"),
+        (path, tmp_path / "b.txt", "must end in"),
+        (tmp_path / "none.pth", tmp_path / "b.ckpt", "no such file"),
+        (tmp_path / "pipe.pth", tmp_path / "b.ckpt", "not a regular file"),
+    ]:
+        with pytest.raises(UserError, match=says):
+            convert_file(source, target)
+    assert {p.name for p in tmp_path.iterdir()} == {"a.pth", "dir.ckpt", "link.pth", "pipe.pth"}
+
+
+def test_a_failing_disk_leaves_the_older_target_and_no_rest(tmp_path, monkeypatch):
+    path = write_pth(tmp_path / "a.pth", {"w": np.ones(20000, np.float32)})
+    old = write_ckpt(tmp_path / "b.ckpt", {"old": np.ones(2, np.float32)}).read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limit[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large.*b\.ckpt"):
+            convert_file(path, tmp_path / "b.ckpt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, before)
+    assert (tmp_path / "b.ckpt").read_bytes() == old and len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_target_has_the_umask_mode_and_the_source_is_untouched(tmp_path):
+    path = write_pth(tmp_path / "a.pth", {"w": np.ones(2, np.float32)})
+    path.chmod(0o444)
+    status, data = path.stat(), path.read_bytes()
+    old = os.umask(0o027)
+    try:
+        convert_file(path, tmp_path / "b.ckpt")
+    finally:
+        os.umask(old)
+    assert (tmp_path / "b.ckpt").stat().st_mode & 0o777 == 0o640
+    assert path.read_bytes() == data and path.stat().st_mtime_ns == status.st_mtime_ns
+
+
+def test_json_report_is_written_whole(tmp_path):
+    path = write_pth(tmp_path / "a.pth", {"bn.running_mean": np.ones(2, "f4"), "bn.running_var": np.ones(2, "f4")})
+    done = cli("convert", path, tmp_path / "b.ckpt", "--report", tmp_path / "r.json")
+    assert done.returncode == 0, done.stderr
+    (entry,) = json.loads((tmp_path / "r.json").read_text())["files"]
+    assert entry["renamed"] == {"bn.running_mean": "bn.moving_mean", "bn.running_var": "bn.moving_variance"}
