@@ -22,6 +22,7 @@ from common import checkpoint
 from common.run_folder import RunFolder
 from common.tensorboard import EventFile
 
+LOG_WIDTH = 200  # columns of tables in a log file
 SHARES = ("kept",)  # values in [0, 1] that read better in percent
 
 
@@ -132,7 +133,8 @@ class RunLog:
         """Write to ``folder``; None makes a silent log."""
         self._folder = folder
         self.journal = Journal(folder.metrics) if folder else None
-        self.console = console or Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+        width = None if sys.stdout.isatty() else LOG_WIDTH
+        self.console = console or Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
     def note(self, line: str) -> None:
         """Print a line."""
@@ -195,7 +197,7 @@ class StageLog:
 
     def scores(self, step: int, scores: Mapping[str, float], final: bool = False) -> None:
         """Report scores in percent of the weights after ``step``; ``final`` marks those after training."""
-        shown = "  ".join(f"{name} {value:.2f}" for name, value in scores.items())
+        shown = "  ".join(f"{name} {value:.2f}" for name, value in scores.items() if math.isfinite(value))
         self._run.note(f"{self._name} {step}/{self._steps}  {shown}")
         self._write(step, {**scores, **({"final": True} if final else {})})
         self._draw(step, scores)

@@ -23,7 +23,8 @@ def plan_table(stages: list[Stage]) -> Table:
     table = Table("Stages", ["stage", "trains", "steps", "starts from", "holds fixed", "reads"], texts=6)
     for stage in stages:
         frozen = ", ".join(f"{role}: {name}" for role, name in stage.frozen.items())
-        cells = (stage.objective or "-", str(stage.steps or "-"), stage.start or "initial weights")
+        start = (stage.start or "initial weights") if stage.objective else "-"
+        cells = (stage.objective or "-", str(stage.steps or "-"), start)
         table.add(stage.name, *cells, frozen or "-", ", ".join(stage.reads) or "-")
     return table
 

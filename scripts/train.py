@@ -60,7 +60,7 @@ def _train(config: Config, backend, plan: list, folder: RunFolder, options: argp
     backend.barrier()
     log = RunLog(folder if writer else None)
     log.note(f"{config.name} on {backend.name}, {backend.world} x {backend.device}: {folder.path}")
-    Engine(config, backend, plan, open_roles(config.data, config.classes), folder, log).run(options.stages)
+    Engine(config, backend, plan, open_roles(config), folder, log).run(options.stages)
     if writer:
         found = [read_run(folder.path)]
         write_report(found, folder.report)
@@ -73,7 +73,7 @@ def _dry_run(config: Config, backend, plan: list, folder: RunFolder) -> int:
     log = RunLog(None)
     log.console.print(dump(config), soft_wrap=True)
     log.console.print(plan_table(plan).rich())
-    roles = open_roles(config.data, config.classes, checked=False)  # the rehearsal checks, and tells what it saw
+    roles = open_roles(config, checked=False)  # the rehearsal checks, and tells what it saw
     rehearse(Engine(config, backend, plan, roles, folder, log), log.console)
     return 0
 

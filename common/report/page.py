@@ -51,7 +51,7 @@ def write_report(runs: Sequence[Run], folder: Path) -> None:
 def main_stages(runs: Sequence[Run]) -> list[str]:
     """Return the stages that a short view shows: the baselines, and the last row of the method."""
     stages = list(results.stages_of(runs))
-    baselines = [name for name in stages if name.startswith("baselines/")]
+    baselines = [name for name in stages if name.startswith(results.BASELINES)]
     return list(dict.fromkeys([*baselines, *stages[-1:]]))
 
 
@@ -63,21 +63,22 @@ def _tables(runs: Sequence[Run]) -> list[Table]:
 
 def _pictures(runs: Sequence[Run]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (file name, picture): predictions beside input and truth, where they err, and the curves."""
-    stages = [name for name in main_stages(runs) if name not in ("baselines/joint", "baselines/target_only")]
-    columns = [(run, run.row(name)) for name in stages for run in runs if run.row(name)]
+    shown = [name for name in main_stages(runs) if name not in ("baselines/joint", "baselines/target_only")]
+    titles = results.stages_of(runs)
+    columns = {f"{titles[name]}, {run.backend}": run.row(name) for name in shown for run in runs if run.row(name)}
     inputs = sorted((runs[0].path / "examples" / "input").glob("*.png"))
     if inputs and columns:
         yield from _sheets(inputs, columns, class_set(ClassesConfig(**runs[0].config["classes"])))
     yield from _charts(runs)
 
 
-def _sheets(inputs: Sequence[Path], columns: Sequence[tuple[Run, Row]], classes: ClassSet) -> Iterator:
+def _sheets(inputs: Sequence[Path], columns: dict[str, Row], classes: ClassSet) -> Iterator:
     """Yield the sheets of predictions and of their errors, one example a row, one stage of a run a column."""
-    captions = ["input", "truth", *(f"{row.title}, {run.backend}" for run, row in columns)]
+    captions = ["input", "truth", *columns]
     palette, painted, wrong = classes.palette(), [], []
     for path in inputs:
         image, truth = read_png(path), read_png(path.parents[1] / "truth" / path.name)
-        found = [read_png(row.examples / path.name) for _, row in columns]
+        found = [read_png(row.examples / path.name) for row in columns.values()]
         painted.append([image, *(coloured(labels, palette) for labels in (truth, *found))])
         wrong.append([image, coloured(truth, palette), *(errors(labels, truth) for labels in found)])
     yield "predictions", sheet(painted, captions)

@@ -3,12 +3,21 @@
 from collections.abc import Sequence
 
 from common.report.collect import Row, Run
-from common.report.tables import Table, difference, number
+from common.report.tables import NOTHING, Table, difference, number
+
+BASELINES = "baselines/"  # how the names of the rows begin that a method is compared with
 
 
 def stages_of(runs: Sequence[Run]) -> dict[str, str]:
-    """Return name -> title of all scored stages, in the order of the first run that has them."""
-    return {row.stage: row.title for run in runs for row in run.rows}
+    """Return name -> title of all scored stages, in the order of the first run that has them.
+
+    The method's last row carries the method's name: it is what the method is judged by.
+    """
+    titles = {row.stage: row.title for run in runs for row in run.rows}
+    last = next(reversed(titles), "")
+    if last and not last.startswith(BASELINES):
+        titles[last] = f"{runs[0].config['method']['name'].upper()}: {titles[last]}"
+    return titles
 
 
 def summary_table(runs: Sequence[Run]) -> Table:
@@ -21,7 +30,7 @@ def summary_table(runs: Sequence[Run]) -> Table:
         cells = [number(value) for row in rows for value in (_value(row), _value(row, "best"))]
         gap = [difference(_value(rows[0]), _value(rows[1]))] if len(runs) == 2 else []
         table.add(title, *cells, *gap)
-    return table
+    return table.without_empty_columns()
 
 
 def class_table(runs: Sequence[Run]) -> Table:
@@ -37,21 +46,22 @@ def class_table(runs: Sequence[Run]) -> Table:
             gaps = (difference(one.get(column), other.get(column), 1) for column in [*means, *classes])
             table.add(title, "difference", *gaps)
         table.end_group()
-    return table
+    return table.without_empty_columns()
 
 
 def short_table(runs: Sequence[Run], stages: Sequence[str]) -> Table:
     """Return a table for the terminal, one line a class: the IoU of some stages in every run, and their difference."""
     classes, means = _score_names(runs)
     titles, names = stages_of(runs), [*labels(runs), *(["diff."] if len(runs) == 2 else [])]
-    columns = [f"{titles[stage]}\n{name}" for stage in stages for name in names]
+    columns = [f"{titles[stage].split(':')[0]}\n{name}" for stage in stages for name in names]
     table = Table("IoU in percent, last weights", ["class", *columns])
     for name in [*classes, *means]:
         cells = []
         for stage in stages:
             values = [_scores(run.row(stage)).get(name) for run in runs]
             cells += [number(value, 1) for value in values] + ([difference(*values, 1)] if len(runs) == 2 else [])
-        table.add(name, *cells)
+        if any(cell != NOTHING for cell in cells):  # the class occurs
+            table.add(name, *cells)
         if name == classes[-1]:
             table.end_group()
     return table

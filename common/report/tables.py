@@ -6,6 +6,7 @@ from html import escape
 
 from rich.table import Table as RichTable
 
+NOTHING = "-"  # where there is no number
 
 @dataclass
 class Table:
@@ -39,6 +40,13 @@ class Table:
         """Draw a line below the last row."""
         self.lines_after.add(len(self.rows) - 1)
 
+    def without_empty_columns(self) -> "Table":
+        """Return the table without the columns of numbers that hold nothing but dashes: classes that do not occur."""
+        width = range(len(self.header))
+        kept = [i for i in width if i < self.texts or any(row[i] != NOTHING for row in self.rows)]
+        rows = [tuple(row[i] for i in kept) for row in self.rows]
+        return Table(self.title, [self.header[i] for i in kept], rows, self.texts, set(self.lines_after))
+
     def markdown(self) -> str:
         """Return the table in GitHub's Markdown."""
         marks = ["---" if i < self.texts else "---:" for i in range(len(self.header))]
@@ -61,7 +69,8 @@ class Table:
         """Return the table for ``rich.console.Console.print``."""
         table = RichTable(title=self.title, title_justify="left", pad_edge=False)
         for index, name in enumerate(self.header):
-            table.add_column(name, justify="left" if index < self.texts else "right", no_wrap=True)
+            text = index < self.texts
+            table.add_column(name, justify="left" if text else "right", no_wrap=text)
         for number, row in enumerate(self.rows):
             table.add_row(*row, end_section=number in self.lines_after)
         return table
@@ -69,9 +78,9 @@ class Table:
 
 def number(value: float | None, decimals: int = 2) -> str:
     """Return a score as text; a dash where there is none."""
-    return "-" if value is None else f"{value:.{decimals}f}"
+    return NOTHING if value is None else f"{value:.{decimals}f}"
 
 
 def difference(value: float | None, other: float | None, decimals: int = 2) -> str:
     """Return ``value - other`` with its sign; a dash where one is missing."""
-    return "-" if value is None or other is None else f"{value - other:+.{decimals}f}"
+    return NOTHING if value is None or other is None else f"{value - other:+.{decimals}f}"

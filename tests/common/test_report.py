@@ -79,7 +79,7 @@ def test_short_table_has_a_line_for_each_class(runs: list) -> None:
     table = results.short_table(runs, ["teacher", "again"])
     assert [row[0] for row in table.rows] == ["red", "green", "blue", "mIoU", "accuracy"]
     assert len(table.header) == 7 and table.header[3] == "teacher\ndiff." and table.lines_after == {2}
-    assert results.short_table(runs[:1], ["again"]).header == ["class", "student again\nfake"]
+    assert results.short_table(runs[:1], ["again"]).header == ["class", "SUPERVISED\nfake"]
 
 
 def test_published_numbers_stand_beside_ours(runs: list) -> None:
