@@ -23,7 +23,8 @@ from convert.single import Options, convert_file
 
 SUFFIXES = {"torch": ".pth", "mindspore": ".ckpt"}
 _LEFT_BEHIND = (".lock",)
-_KEPT_PARTS = ("memory",)  # thresholds and prototypes: named by the method, alike in both frameworks
+_KEPT_PARTS = ("memory", "scaler")  # thresholds, prototypes, loss scale: not named after layers, alike in both
+_STATES = "optimizer"  # beginning of the names of the parts that hold optimizer state
 
 
 def convert_folder(source: Path, target: Path, options: Options | None = None) -> list[Report]:
@@ -57,7 +58,9 @@ def convert_folder(source: Path, target: Path, options: Options | None = None) -
             place = part / path.relative_to(source)
             reports += _convert_checkpoint(path, place, to, replace(options, stated=stated))
         _copy_rest(source, part, folders)
-        _rewrite_records(source, part)
+        initial, digests = _convert_initial(source, part, target, to, options)
+        reports += initial
+        _rewrite_records(part, digests)
         os.replace(part, target)
         sync_folder(target.parent)
     finally:
@@ -101,17 +104,22 @@ def _framework(folder: Path) -> str:
     return "torch" if found == {"pth"} else "mindspore"
 
 
-def _betas(source: Path) -> Sequence[float] | None:
-    """Return Adam's betas from the nearest resolved configuration, or None."""
-    for folder in (source, *source.resolve().parents[:6]):
-        path = folder / "config.yaml"
-        if path.is_file():
+def _config(folder: Path) -> dict:
+    """Return the nearest resolved configuration at or above a folder; empty when there is none."""
+    for place in (folder, *folder.resolve().parents[:6]):
+        if (place / "config.yaml").is_file():
             try:
-                config = yaml.safe_load(path.read_text(encoding="utf-8"))
-                return [float(beta) for beta in config["optim"]["betas"]]
-            except (yaml.YAMLError, KeyError, TypeError, ValueError):
-                return None
-    return None
+                config = yaml.safe_load((place / "config.yaml").read_text(encoding="utf-8"))
+            except (yaml.YAMLError, UnicodeDecodeError) as error:
+                raise UserError(f"{place / 'config.yaml'}: damaged ({str(error).splitlines()[0]})") from error
+            return config if isinstance(config, dict) else {}
+    return {}
+
+
+def _betas(folder: Path) -> Sequence[float] | None:
+    """Return Adam's betas of the run, or None."""
+    betas = (_config(folder).get("optim") or {}).get("betas")
+    return [float(beta) for beta in betas] if isinstance(betas, list) else None
 
 
 def _convert_checkpoint(folder: Path, place: Path, to: str, options: Options) -> list[Report]:
@@ -119,18 +127,14 @@ def _convert_checkpoint(folder: Path, place: Path, to: str, options: Options) ->
     reports: list[Report] = []
 
     def fill(fresh: Path) -> None:
-        names: Mapping[str, str | None] | None = None
-        for path in sorted(_parts(folder), key=lambda path: path.stem != "model"):
-            stated = options.stated
-            if path.stem in _KEPT_PARTS:
-                stated = replace(stated, keep_names=True)
-            elif path.stem.startswith("optimizer"):
-                stated = replace(stated, parameters=names)
-            reading = replace(options.reading, state_only=path.stem.startswith("optimizer"))
+        names: dict[str, str | None] = {}
+        for path in sorted(_parts(folder), key=lambda path: path.stem.startswith(_STATES)):
+            state = path.stem.startswith(_STATES)
+            stated = replace(options.stated, keep_names=path.stem in _KEPT_PARTS, parameters=names if state else None)
+            reading = replace(options.reading, state_only=state)
             target = fresh / f"{path.stem}{SUFFIXES[to]}"
             reports.append(convert_file(path, target, replace(options, reading=reading, stated=stated)))
-            if path.stem == "model":
-                names = reports[-1].names()
+            names |= reports[-1].names()
         for path in folder.iterdir():
             if path.is_file() and path.suffix not in SUFFIXES.values() and path.name != checkpoint.MANIFEST:
                 _copy(path, fresh / path.name)
@@ -144,6 +148,27 @@ def _convert_checkpoint(folder: Path, place: Path, to: str, options: Options) ->
     for report in reports:
         report.target = str(place / Path(report.target).name)
     return reports
+
+
+def _convert_initial(source: Path, part: Path, target: Path, to: str, options: Options) -> tuple[list[Report], dict]:
+    """Convert the run's initial weights too and name them in its configuration; without them no stage can begin.
+
+    Returns:
+        (a report if there were any, digest of the old file -> digest of the new one).
+    """
+    path = part / "config.yaml"
+    config = _config(source)
+    weights = (config.get("network") or {}).get("weights") if path.is_file() else None
+    if not weights or Path(weights).suffix in (SUFFIXES[to], ".safetensors"):
+        return [], {}
+    if not Path(weights).is_file():
+        raise UserError(f"{source / 'config.yaml'}: network.weights: {weights}: no such file; convert from where it is")
+    place = part / "weights" / f"{Path(weights).stem}{SUFFIXES[to]}"
+    place.parent.mkdir()
+    report = convert_file(weights, place, options)
+    config["network"]["weights"] = str(target / "weights" / place.name)
+    checkpoint.write_text(path, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    return [report], {checkpoint.sha256(Path(weights)): checkpoint.sha256(place)}
 
 
 def _copy_rest(source: Path, part: Path, converted: list[Path]) -> None:
@@ -166,10 +191,9 @@ def _copy(path: Path, place: Path) -> None:
         os.fsync(target.fileno())
 
 
-def _rewrite_records(source: Path, part: Path) -> None:
-    """Replace the digests of weights in the markers of finished stages by those of the converted weights."""
+def _rewrite_records(part: Path, digests: dict[str, str]) -> None:
+    """Replace the digests of weights in what the stages recorded by those of the converted weights."""
     stages = [path.parent for path in part.rglob("done.json")]
-    digests: dict[str, str] = {}
     for stage in stages:
         before = checkpoint.read_json(stage / "done.json").get("outputs", {})
         made = keeper.weights_made(StageFolder(stage)) if before.keys() & {"last", "best"} else {}

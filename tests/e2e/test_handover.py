@@ -1,0 +1,163 @@
+"""Rung P5: a run begun on one framework, converted in the middle of a stage, continued on the other.
+
+DDM with all its kinds of stages on drawn streets, smooth activations and average pooling. What is compared is the
+*change* of every parameter and running statistic since the start, in every stage.
+"""
+
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common import checkpoint
+from common.backends import open_backend
+from common.config import Config, dump, load_config
+from common.data.roles import open_roles
+from common.data.toy_streets import ToyStreets, generate
+from common.engine import Engine
+from common.log import RunLog
+from common.methods import stages
+from common.run_folder import RunFolder
+from common.stop import Stopped, StopSignal
+from convert.folder import convert_folder
+from convert.reading import read
+from convert.single import convert_file
+from tests.compare import assert_close
+from tests.tolerances import GRADIENT
+from tests.twins import need_both
+
+pytestmark = pytest.mark.slow
+STEPS, HALF = 4, 2
+TRAINED = ("round1/region", "round1/sample", "round1/student")
+LATER = ("round2/region", "round2/sample", "round2/student")
+OTHER = {"torch": "mindspore", "mindspore": "torch"}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> Config:
+    root = tmp_path_factory.mktemp("streets")
+    generate(root / "toy", ToyStreets(source=6, train=6, val=2, size=(32, 32)))
+    roles = {"source": "gta5", "target": "cityscapes", "val": "cityscapes"}
+    small = [f"data.{role}.root={root / 'toy' / folder}" for role, folder in roles.items()]
+    small += [f"data.{role}.size=[32,32]" for role in roles] + ["data.val.label_size=[32,32]", "data.labelled.count=2"]
+    smooth = ["network.activation=softplus", "network.pool=average", "network.width=4", "network.depth=18"]
+    train = [f"train.steps={STEPS}", f"train.checkpoint_every={STEPS}", "train.batch_size=2", "train.ema=0.9"]
+    optim = ["optim.name=sgd", "optim.lr=0.5", "optim.momentum=0.9", "baselines=[]", "method.rounds=1"]
+    return load_config("ddm/toy", [*small, *smooth, *train, *optim])
+
+
+@pytest.fixture(scope="module")
+def backends():
+    need_both()
+    opened = {name: open_backend(name, device="cpu", compile=False) for name in OTHER}
+    yield opened
+    for backend in opened.values():
+        backend.close()
+
+
+def train(config: Config, backend, place: Path, resume: bool = False, stop_after: int | None = None) -> None:
+    """Run all stages; stop politely after ``stop_after`` steps of this call."""
+    folder = RunFolder(place)
+    folder.open(dump(config), "test", resume, overwrite=False)
+    engine = Engine(config, backend, stages(config), open_roles(config, checked=False), folder, RunLog(None))
+    engine.stop = StopAfter(backend, stop_after)
+    try:
+        engine.run()
+    except Stopped:
+        assert stop_after is not None
+    finally:
+        folder.close()
+
+
+class StopAfter(StopSignal):
+    """Asks for a stop after a number of steps, as a signal would."""
+
+    def __init__(self, backend, steps: int | None):
+        super().__init__(backend)
+        self.left = steps
+
+    def asked(self, together: bool) -> int:
+        if self.left is not None:
+            self.left -= 1
+        return signal.SIGTERM if self.left == 0 else 0
+
+
+def final(place: Path, trained: tuple[str, ...] = TRAINED) -> dict[str, np.ndarray]:
+    """Return the weights of every stage of a finished run and their averages, under PyTorch's names."""
+    result = {}
+    for stage in trained:
+        (folder,) = checkpoint.steps(place / "stages" / stage / "checkpoints")
+        for part in ("model", "ema"):
+            (path,) = folder.glob(f"{part}.*")
+            target = place / f"{part}.safetensors"
+            convert_file(path, target)
+            result |= {f"{stage}/{part}/{name}": np.array(array) for name, array in read(target).weights.items()}
+    return {name: array for name, array in result.items() if "num_batches" not in name}
+
+
+@pytest.fixture(scope="module")
+def whole(config, backends, tmp_path_factory) -> dict[str, dict[str, np.ndarray]]:
+    """Return the final weights of uninterrupted runs."""
+    results = {}
+    for name, backend in backends.items():
+        place = tmp_path_factory.mktemp("whole") / name
+        train(config, backend, place)
+        results[name] = final(place)
+    return results
+
+
+@pytest.fixture(scope="module")
+def start(config, backends) -> dict[str, np.ndarray]:
+    """Return the weights with which every stage begins."""
+    weights = backends["torch"].build(config, "ddm_sample").state()["model"]
+    return {name: array for name, array in weights.items() if "num_batches" not in name}
+
+
+def compare(got: dict, want: dict, start: dict) -> None:
+    """Compare the changes since the start, each by the largest of its tensor."""
+    assert set(got) == set(want) and {name.rpartition("/")[2] for name in want} == set(start)
+    for name, array in want.items():
+        first = start[name.rpartition("/")[2]]
+        assert_close(name, got[name] - first, array - first, GRADIENT)
+
+
+def test_whole_runs_agree(whole, start):
+    compare(whole["mindspore"], whole["torch"], start)
+
+
+@pytest.mark.parametrize("first", OTHER)
+@pytest.mark.parametrize("stage", TRAINED)
+def test_goes_on_with_the_other_framework(config, backends, whole, start, tmp_path, first, stage):
+    before, after, number = tmp_path / first, tmp_path / OTHER[first], TRAINED.index(stage)
+    train(config, backends[first], before, stop_after=number * STEPS + HALF)
+    state = checkpoint.read_json(before / f"stages/{stage}/checkpoints/step-{HALF:06d}/state.json")
+    assert state["step"] == HALF and state["backend"] == first
+    convert_folder(before, after)
+    train(config, backends[OTHER[first]], after, resume=True)
+    got = final(after)
+    compare(got, whole["torch"], start)
+    compare(got, whole["mindspore"], start)
+    done = [checkpoint.read_json(after / f"stages/{name}/done.json")["backend"]["name"] for name in TRAINED]
+    assert done == [first] * number + [OTHER[first]] * (len(TRAINED) - number)  # nothing finished ran again
+
+
+def test_pseudo_labels_of_one_framework_serve_the_other(config, backends, tmp_path):
+    config = config.model_copy(update={"method": config.method.model_copy(update={"rounds": 2})})
+    train(config, backends["torch"], tmp_path / "torch", stop_after=3 * STEPS + HALF)
+    convert_folder(tmp_path / "torch", tmp_path / "mindspore")
+    train(config, backends["mindspore"], tmp_path / "mindspore", resume=True)
+    made = {name: checkpoint.sha256(tmp_path / name / "stages/round1/pseudo/files/manifest.json") for name in OTHER}
+    assert made["torch"] == made["mindspore"] and len(final(tmp_path / "mindspore", LATER)) > 0
+    journal = (tmp_path / "mindspore/stages/round1/pseudo/done.json").read_text()
+    assert '"name": "torch"' in journal
+
+
+def test_converting_back_gives_the_first_run(config, backends, tmp_path):
+    train(config, backends["torch"], tmp_path / "a", stop_after=HALF)
+    convert_folder(tmp_path / "a", tmp_path / "b")
+    convert_folder(tmp_path / "b", tmp_path / "c")
+    folder = Path("stages/round1/region/checkpoints") / checkpoint.name_of(HALF)
+    for name in ("model.pth", "ema.pth", "optimizer.pth"):
+        want, got = (backends["torch"].load(tmp_path / place / folder / name) for place in "ac")
+        assert list(want) == list(got) and all(np.array_equal(want[key], got[key]) for key in want)
