@@ -91,7 +91,8 @@ class StemPool(nn.Cell):
             return self.native(x)
         top, bottom = pool_padding(x.shape[2], self.mode)
         left, right = pool_padding(x.shape[3], self.mode)
-        return self.unpadded(ops.pad(x, (left, right, top, bottom)))
+        # ops.pad would do, but for its gradient, which is wrong from the second call of a compiled graph on
+        return self.unpadded(ops.Pad(((0, 0), (0, 0), (top, bottom), (left, right)))(x))
 
 
 class ResNet(nn.Cell):

@@ -1,0 +1,11 @@
+"""The tensor half of every method: its objectives, by the names that stages use."""
+
+from ms_impl.methods.ddm import RegionTeacher, SampleTeacher, Student
+from ms_impl.methods.supervised import Supervised
+
+OBJECTIVES = {
+    "supervised": Supervised,
+    "ddm_region": RegionTeacher,
+    "ddm_sample": SampleTeacher,
+    "ddm_student": Student,
+}

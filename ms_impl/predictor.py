@@ -1,0 +1,38 @@
+"""Scores and label maps of uint8 images by an objective's network, as the section ``evaluate`` asks."""
+
+from typing import Any
+
+import numpy as np
+from mindspore import Tensor
+
+from ms_impl.predict import label_map, predict
+
+
+class Predictor:
+    """A trained network in evaluation mode."""
+
+    def __init__(self, objective: Any, evaluate: Any) -> None:
+        """Wrap.
+
+        Args:
+            objective: An ``Objective``.
+            evaluate: Section ``evaluate`` of a configuration: scales, mirror images, windows as (width, height).
+        """
+        self._objective, self._evaluate = objective, evaluate
+
+    def scores(self, images: np.ndarray, size: tuple[int, int], output: str = "logits") -> np.ndarray:
+        """Return (N, C, H, W) float32 of images (N, 3, h, w) uint8 RGB at ``size`` = (H, W).
+
+        ``output`` is one of ``ms_impl.predict.OUTPUTS``.
+        """
+        return self._objective.backend.numpy(self._predict(images, size, output))
+
+    def labels(self, images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Return (N, H, W) uint8 train ids of images (N, 3, h, w) uint8 RGB at ``size`` = (H, W)."""
+        return self._objective.backend.numpy(label_map(self._predict(images, size, "logits")))
+
+    def _predict(self, images: np.ndarray, size: tuple[int, int], output: str) -> Tensor:
+        objective, how = self._objective, self._evaluate
+        window, stride = (tuple(reversed(one)) if one else None for one in (how.window, how.stride))
+        inputs = objective.normalise(objective.backend.tensor(images))
+        return predict(objective.logits, inputs, tuple(size), how.scales, how.flip, window, stride, output)

@@ -1,0 +1,22 @@
+"""Exponential moving averages of networks (mean teachers; Tarvainen & Valpola, NeurIPS 2017)."""
+
+import torch
+from torch.nn import Module as Network
+
+
+def follow(average: Network, network: Network, momentum: float) -> None:
+    """Move an averaged copy one step: ``average = momentum * average + (1 - momentum) * network``.
+
+    Parameters and running statistics are averaged alike; counters are copied.
+
+    Args:
+        average: Changed in place; of the same architecture.
+        network: The network that trains.
+        momentum: In [0, 1]; weight of the past.
+    """
+    with torch.no_grad():
+        for old, new in zip(average.state_dict().values(), network.state_dict().values()):
+            if old.is_floating_point():
+                old.mul_(momentum).add_(new, alpha=1.0 - momentum)
+            else:
+                old.copy_(new)

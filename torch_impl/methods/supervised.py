@@ -1,0 +1,40 @@
+"""Supervised training on labelled images of one domain, or of two."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from torch_impl.methods.segmentation import SegmentationObjective
+
+
+class Supervised(SegmentationObjective):
+    """Cross entropy on source images, on target images, or on both: the batch tells which."""
+
+    def names(self, keys: Sequence[str]) -> tuple[str, ...]:
+        """Return ``loss`` and the parts, which carry their domain when there are two."""
+        domains = [domain for domain in ("source", "target") if f"{domain}_image" in keys]
+        prefixes = [f"{domain}_" for domain in domains] if len(domains) > 1 else [""]
+        return ("loss", *(f"{prefix}{part}" for prefix in prefixes for part in ("main", "aux")))
+
+    def forward(
+        self,
+        source_image: Tensor | None = None,
+        source_label: Tensor | None = None,
+        target_image: Tensor | None = None,
+        target_label: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Return the sum of the domains' SEG, then main and auxiliary part of each; source passes first.
+
+        Args:
+            source_image: (N, 3, H, W) uint8 RGB, or None.
+            source_label: (N, H, W) int32, 255 ignored.
+            target_image: (M, 3, H', W'), or None.
+            target_label: (M, H', W').
+        """
+        if target_image is None:
+            return self.segmentation(source_image, source_label)
+        if source_image is None:
+            return self.segmentation(target_image, target_label)
+        source, source_main, source_aux = self.segmentation(source_image, source_label)
+        target, target_main, target_aux = self.segmentation(target_image, target_label)
+        return source + target, source_main, source_aux, target_main, target_aux

@@ -1,0 +1,221 @@
+"""The base of every objective: owns the networks and the optimizer of a stage and runs one train step.
+
+A subclass writes down its losses in ``forward``; everything around them is here.
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import Module as Network
+
+from common.data.labels import class_set
+from common.keys import check_keys
+from common.loss_scale import LossScale
+from torch_impl.averaging import follow
+from torch_impl.compiled import Compiled
+from torch_impl.execution import lower_precision, running_statistics, synchronise
+from torch_impl.nets import build_network
+from torch_impl.nets.recompute import recompute_blocks
+from torch_impl.nets.training import parameter_groups, set_mode
+from torch_impl.optim import Optimizer, all_finite, clip_by_global_norm
+from torch_impl.weights import get_weights, set_weights
+
+
+class Objective(nn.Module):
+    """One train step of one stage.
+
+    Subclasses define ``forward``, whose arguments are the batch's keys (optional ones default to None) and which
+    returns the loss and its parts, and ``names``, what these are called.
+
+    Attributes:
+        ROLES: Names of the networks that are held fixed; each becomes an attribute, or None when not given.
+        network: The network that trains.
+        average: Its averaged copy when ``train.ema`` asks for one, else None.
+    """
+
+    ROLES: tuple[str, ...] = ()
+
+    def __init__(
+        self, config: Any, backend: Any, frozen: Mapping[str, Mapping[str, np.ndarray]] | None = None
+    ) -> None:
+        """Build the networks with their initial weights: those of ``network.weights``, or drawn from the seed.
+
+        Args:
+            config: The configuration.
+            backend: The opened backend.
+            frozen: Role -> weights of a fixed network, under the framework's own names.
+        Raises:
+            UserError: If weights do not fit, or the device lacks what ``train`` asks for.
+        """
+        super().__init__()
+        self.config, self.backend = config, backend
+        self.network = self._new_network(trains=True)
+        self._load_initial_weights()
+        self.average = self._new_network() if config.train.ema is not None else None
+        for role in self.ROLES:
+            given = (frozen or {}).get(role)
+            setattr(self, role, None if given is None else self._new_network())
+            if given is not None:
+                set_weights(getattr(self, role), given, f"weights of the {role.replace('_', ' ')}")
+        self._start_average()
+        self._mean, self._std = (_per_channel(value, backend) for value in (config.input.mean, config.input.std))
+        self._keys = tuple(inspect.signature(self.forward).parameters)
+        self._optimizer = Optimizer(parameter_groups(self.network), config.optim)
+        self._scaler = LossScale() if config.train.precision == "fp16" else None
+        self._forward = Compiled(self._scaled_loss, backend.compile)
+        self._logits = Compiled(self._evaluated_logits, backend.compile)
+
+    def names(self, keys: Sequence[str]) -> tuple[str, ...]:
+        """Return what the outputs of ``forward`` are called for a batch of these keys; the first is the total loss."""
+        raise NotImplementedError
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return what the network sees of images (N, 3, H, W) uint8 RGB: float32, as the section ``input`` says."""
+        images = images.float()
+        if self.config.input.order == "bgr":
+            images = images.flip(1)
+        return (images * self.config.input.scale - self._mean) / self._std
+
+    def step(self, batch: Mapping[str, np.ndarray], lr: float) -> dict[str, Tensor]:
+        """Train on one batch: forward, losses, backward, mean over ranks, clip, update, average.
+
+        Args:
+            batch: Arrays by the names of ``forward``'s arguments.
+            lr: Learning rate of the backbone; the heads' factor is applied here.
+        Returns:
+            Device scalars, the total ``loss`` first; nothing waits for the device but float16's check for overflow.
+        """
+        losses, gradients = self._differentiate(batch)
+        gradients = self._agree(gradients)
+        finite = self._scaler is None or all_finite(gradients)
+        if finite:
+            if self.config.optim.clip:
+                gradients = clip_by_global_norm(gradients, self.config.optim.clip)
+            self._optimizer.step(gradients, lr)
+            if self.average is not None:
+                follow(self.average, self.network, self.config.train.ema)
+        if self._scaler is not None:
+            self._scaler.update(finite)
+        return losses
+
+    def gradients(self, batch: Mapping[str, np.ndarray]) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
+        """Return the losses of a batch and the gradient of each trained parameter by name; trains nothing."""
+        before = get_weights(self.network)  # the pass moves running statistics
+        losses, gradients = self._differentiate(batch)
+        gradients = self._agree(gradients)
+        set_weights(self.network, before)
+        names = [name for group in parameter_groups(self.network).values() for name in group]
+        return losses, {name: self.backend.numpy(value) for name, value in zip(names, gradients)}
+
+    def predict(self, images: np.ndarray) -> Tensor:
+        """Return raw logits (N, C, h, w) of images (N, 3, H, W) uint8 RGB, by the averaged network if there is one."""
+        return self.logits(self.normalise(self.backend.tensor(images)))
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return raw logits (N, C, h, w) of normalised images (N, 3, H, W), in evaluation mode, without gradient."""
+        with torch.no_grad():
+            set_mode(self.evaluated, False)
+            result = self._logits(images)
+            set_mode(self.network, True)
+        return result
+
+    @property
+    def evaluated(self) -> Network:
+        """The network whose predictions count."""
+        return self.network if self.average is None else self.average
+
+    def state(self) -> dict[str, dict[str, np.ndarray]]:
+        """Return copies of everything that a resumed stage needs, in parts: model, optimizer, ema, scaler."""
+        parts = {"model": get_weights(self.network), "optimizer": self._optimizer.state()}
+        if self.average is not None:
+            parts["ema"] = get_weights(self.average)
+        if self._scaler is not None:
+            parts["scaler"] = self._scaler.state()
+        return parts
+
+    def load_state(self, state: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+        """Go on from a saved state.
+
+        Raises:
+            UserError: If parts or names are missing, unexpected, or of another shape.
+        """
+        check_keys(dict.fromkeys(self.state(), ()), dict.fromkeys(state, ()), "the checkpoint's parts")
+        set_weights(self.network, state["model"], "model")
+        self._optimizer.load_state(state["optimizer"])
+        if self.average is not None:
+            set_weights(self.average, state["ema"], "ema")
+        if self._scaler is not None:
+            self._scaler.load_state(state["scaler"])
+
+    def load_weights(
+        self, weights: Mapping[str, np.ndarray], may_miss: Sequence[str] = (), may_exceed: Sequence[str] = ()
+    ) -> None:
+        """Take over the weights of another stage or file; the averaged copy starts from them, the optimizer stays.
+
+        Raises:
+            UserError: With the missing, unexpected and misshapen names, but for those that begin as allowed.
+        """
+        set_weights(self.network, weights, "weights", may_miss, may_exceed)
+        self._start_average()
+
+    def _new_network(self, trains: bool = False) -> Network:
+        """Return a network on the device; one that does not train is in evaluation mode for good."""
+        train = self.config.train
+        network = build_network(self.config.network, len(class_set(self.config.classes)), self.config.seed)
+        if trains and train.sync_bn:
+            network = synchronise(network, self.backend.device)
+        if trains and train.recompute:
+            recompute_blocks(network)
+        lower_precision(network, train.precision, self.backend.device)
+        set_mode(network, trains)
+        network = network.to(self.backend.device)
+        return network if trains else network.requires_grad_(False)
+
+    def _load_initial_weights(self) -> None:
+        net = self.config.network
+        if net.weights:
+            given = self.backend.load(net.weights)
+            set_weights(self.network, given, str(net.weights), net.may_miss, net.may_exceed)
+        self.backend.broadcast(list(self.network.state_dict().values()))
+
+    def _start_average(self) -> None:
+        if self.average is not None:
+            set_weights(self.average, get_weights(self.network))
+
+    def _differentiate(self, batch: Mapping[str, np.ndarray]) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """Return losses and gradients of one batch on this rank."""
+        scale = None if self._scaler is None else self.backend.tensor(np.array(self._scaler.scale, np.float32))
+        inputs = [self.backend.tensor(batch[key]) if key in batch else None for key in self._keys]
+        scaled, losses = self._forward(scale, *inputs)
+        gradients = torch.autograd.grad(scaled, self._optimizer.parameters, materialize_grads=True)
+        if scale is not None:
+            gradients = [one / scale for one in gradients]
+        names = self.names(tuple(batch))
+        assert len(names) == len(losses), f"{len(losses)} losses, {len(names)} names"
+        return {name: value.detach() for name, value in zip(names, losses)}, list(gradients)
+
+    def _scaled_loss(self, scale: Tensor | None, *inputs: Tensor | None) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return what is differentiated, and the losses."""
+        losses = self.forward(*inputs)
+        return losses[0] if scale is None else losses[0] * scale, losses
+
+    def _evaluated_logits(self, images: Tensor) -> Tensor:
+        return self.evaluated(images)[-1]
+
+    def _agree(self, gradients: list[Tensor]) -> list[Tensor]:
+        """Return the mean gradients of all ranks; running statistics become their mean too, in the same exchange."""
+        if self.backend.world == 1:
+            return gradients
+        statistics = running_statistics(self.network)
+        means = self.backend.average_tensors([*gradients, *statistics])
+        for value, mean in zip(statistics, means[len(gradients) :]):
+            value.copy_(mean)
+        return means[: len(gradients)]
+
+
+def _per_channel(values: Sequence[float], backend: Any) -> Tensor:
+    return backend.tensor(np.array(values, np.float32).reshape(1, len(values), 1, 1))
