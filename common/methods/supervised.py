@@ -1,6 +1,6 @@
 """Supervised training on labelled images: source only, target only, or both together.
 
-A method of its own (``method: {name: supervised, on: joint}``), and the rows that every other method is
+A method of its own (``method: {name: supervised, domains: joint}``), and the rows that every other method is
 compared with (``baselines: [source_only, target_only, joint]``). Training on both is DDM's eq. 3:
 one forward pass a domain, source first, and the sum of the losses.
 """
@@ -28,7 +28,7 @@ class SupervisedSettings(Strict):
     """Options of supervised training."""
 
     name: Literal["supervised"] = "supervised"
-    on: Domains = "source_only"  # which labelled images are seen
+    domains: Domains = "source_only"  # which labelled images are seen
     lambda_main: NonNegativeFloat = 1.0  # weight of the last stage's head
     lambda_aux: NonNegativeFloat = 0.1  # weight of the auxiliary head
     steps: PositiveInt | None = None  # None: train.steps
@@ -43,7 +43,7 @@ class Supervised:
     def stages(config: Config) -> list[Stage]:
         """Return the one stage of ``method: {name: supervised}``."""
         method = config.method
-        return [supervised_stage(config, method.on, "supervised", method.steps)]
+        return [supervised_stage(config, method.domains, "supervised", method.steps)]
 
 
 def baseline_stages(config: Config) -> list[Stage]:

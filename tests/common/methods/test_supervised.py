@@ -1,9 +1,13 @@
 """Supervised training as a method of its own and as comparison rows."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 
-from common.methods import stages
+from common.config import load_config
+from common.methods import METHODS, stages
 from common.methods.supervised import baseline_stages
 from tests.common.methods.worlds import config, context, world
 
@@ -17,7 +21,7 @@ KEYS = {
 @pytest.mark.parametrize("domains", KEYS)
 def test_method_of_its_own(domains: str) -> None:
     """One stage; the batch holds the domains that are trained on."""
-    of = config({"name": "supervised", "on": domains, "steps": 3, "lambda_aux": 0.5})
+    of = config({"name": "supervised", "domains": domains, "steps": 3, "lambda_aux": 0.5})
     (stage,) = stages(of)
     assert (stage.name, stage.objective, stage.steps) == ("supervised", "supervised", 3)
     assert stage.settings == {"domains": domains, "lambda_main": 1.0, "lambda_aux": 0.5}
@@ -42,7 +46,7 @@ def test_source_only_has_not_seen_the_target() -> None:
 
 def test_target_only_sees_every_labelled_image_once_an_epoch() -> None:
     """Shuffled epochs over the labelled images."""
-    of = config({"name": "supervised", "on": "target_only"})
+    of = config({"name": "supervised", "domains": "target_only"})
     build = stages(of)[0].batches(context(of, "supervised"))
     seen = [sorted(int(label[:, 1:].max()) for label in build(step)["target_label"]) for step in range(6)]
     assert seen == [[2, 5]] * 6
@@ -50,6 +54,16 @@ def test_target_only_sees_every_labelled_image_once_an_epoch() -> None:
 
 def test_crop_applies_to_every_domain() -> None:
     """Augmentation is a matter of data, not of the method."""
-    of = config({"name": "supervised", "on": "joint"}, data={"augment": {"flip": 0.5, "crop": (10, 6)}})
+    of = config({"name": "supervised", "domains": "joint"}, data={"augment": {"flip": 0.5, "crop": (10, 6)}})
     batch = stages(of)[0].batches(context(of, "supervised"))(0)
     assert {batch[key].shape[-2:] for key in batch} == {(6, 10)} and batch["source_label"].dtype == np.int32
+
+
+def test_settings_can_be_written_in_yaml(tmp_path: Path) -> None:
+    """YAML takes words such as ``on`` for booleans; no key of the method may be one."""
+    path = tmp_path / "a.yaml"
+    path.write_text("name: a\ndata: {val: {layout: gta5, root: x}}\nmethod: {name: supervised, domains: joint}\n")
+    assert load_config(path).method.domains == "joint"
+    for method in METHODS.values():
+        keys = list(method.Settings.model_fields)
+        assert yaml.safe_load("\n".join(f"{key}: 1" for key in keys)) == dict.fromkeys(keys, 1)
