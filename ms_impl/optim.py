@@ -26,7 +26,7 @@ class Optimizer:
         parameters: What is trained, in the order in which gradients are expected.
     """
 
-    def __init__(self, groups: Mapping[str, Mapping[str, Parameter]], config: OptimConfig) -> None:
+    def __init__(self, groups: Mapping[str, Mapping[str, Tensor]], config: OptimConfig) -> None:
         """Begin with empty moments.
 
         Args:
@@ -116,8 +116,8 @@ class _Adam:
     """Adam and AdamW: moments op by op, the last division by MindSpore's fused kernel.
 
     The kernel computes ``p -= rate * m / (sqrt(v) + eps)`` once its own betas are 1, which leaves the moments alone.
-    With ``rate = lr * sqrt(c2) / c1`` and ``eps * sqrt(c2)`` that is ``p -= lr / c1 * m / (sqrt(v / c2) + eps)``, PyTorch's,
-    where ``c = 1 - beta ** step``. Its own moments would not do: in float32 1 - 0.999 is wrong by 5e-5.
+    Given ``lr * sqrt(c2) / c1`` and ``eps * sqrt(c2)``, where ``c = 1 - beta ** step``, that is PyTorch's
+    ``p -= lr / c1 * m / (sqrt(v / c2) + eps)``. Its own moments would not do: in float32 1 - 0.999 is wrong by 5e-5.
     """
 
     def __init__(self, parameters: Sequence[Parameter], config: OptimConfig) -> None:

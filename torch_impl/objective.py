@@ -70,7 +70,7 @@ class Objective(nn.Module):
         self._logits = Compiled(self._evaluated_logits, backend.compile)
 
     def names(self, keys: Sequence[str]) -> tuple[str, ...]:
-        """Return what the outputs of ``forward`` are called for a batch of these keys; the first is the total loss."""
+        """Return the names of what ``forward`` returns for a batch of these keys; the first is the total loss."""
         raise NotImplementedError
 
     def normalise(self, images: Tensor) -> Tensor:

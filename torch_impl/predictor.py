@@ -27,6 +27,10 @@ class Predictor:
         """
         return self._objective.backend.numpy(self._predict(images, size, output))
 
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Return raw logits (N, C, h, w) float32 of images (N, 3, H, W) uint8 RGB, at the network's stride."""
+        return self._objective.backend.numpy(self._objective.predict(images)).astype(np.float32)
+
     def labels(self, images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Return (N, H, W) uint8 train ids of images (N, 3, h, w) uint8 RGB at ``size`` = (H, W)."""
         return self._objective.backend.numpy(label_map(self._predict(images, size, "logits")))
