@@ -10,7 +10,7 @@ import numpy as np
 from common.data.labels import ClassSet
 from common.evaluate import Evaluation
 from common.pictures import coloured, overlay, write_png
-from common.report.tables import Table, number
+from common.report.tables import Table, difference, number
 
 Ids = Literal["train_ids", "label_ids"]
 _ENDINGS = {"train_ids": "pred_labelTrainIds", "label_ids": "pred_labelIds"}
@@ -69,15 +69,18 @@ def write_scores(folder: Path, evaluation: Evaluation) -> None:
 
 
 def score_table(evaluations: dict[str, Evaluation]) -> Table:
-    """Return one line a class and mean, one column an evaluation, and the difference when there are two."""
+    """Return one line a class and mean, one column an evaluation, and the difference when there are two.
+
+    A mean that an absent class makes meaningless is followed by the mean over the classes that are there.
+    """
     names, found = list(evaluations), list(evaluations.values())
     table = Table("IoU in percent", ["class", *names, *(["difference"] if len(names) == 2 else [])])
     records = [evaluation.record() for evaluation in found]
-    for section in ("iou", "summary"):
+    for section, note in (("iou", ""), ("summary", ""), ("means_of_present", ", present classes")):
         for name in records[0][section]:
             values = [record[section][name] for record in records]
-            known = len(values) == 2 and None not in values
-            gap = [f"{values[0] - values[1]:+.2f}" if known else "-"] if len(values) == 2 else []
-            table.add(name, *map(number, values), *gap)
+            if not note or values != [record["summary"][name] for record in records]:
+                gap = [difference(*values)] if len(values) == 2 else []
+                table.add(name + note, *map(number, values), *gap)
         table.end_group()
     return table

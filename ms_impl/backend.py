@@ -115,9 +115,10 @@ class Backend:
         """Return the sum of an integer array over all ranks, exactly, for example of confusion matrices."""
         if self.world == 1:
             return array.copy()
-        low, high = array.astype(np.int64) & 0xFFFF, array.astype(np.int64) >> 16  # int32 is what every device adds
-        sums = [ops.AllReduce()(Tensor(part.astype(np.int32))).asnumpy().astype(np.int64) for part in (low, high)]
-        return (sums[0] + (sums[1] << 16)).astype(array.dtype)
+        shifts, whole = (0, 16, 32), array.astype(np.int64)  # CPUs add floats alone: 16 bits of 256 ranks stay exact
+        parts = [Tensor((whole >> shift & 0xFFFF).astype(np.float32)) for shift in shifts]
+        sums = [ops.AllReduce()(part).asnumpy().astype(np.int64) for part in parts]
+        return sum(part << shift for part, shift in zip(sums, shifts)).astype(array.dtype)
 
     def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """Overwrite every tensor with that of rank 0."""

@@ -38,7 +38,8 @@ def main() -> int:
     options = _parser().parse_args()
     config = load_config(options.config, [*options.set, *([f"out={options.out}"] if options.out else [])])
     plan = stages(config)
-    backend = open_backend(options.backend, device=options.device, threads=options.threads)
+    compiled = {"auto": None, "on": True, "off": False}[options.compile]
+    backend = open_backend(options.backend, device=options.device, compile=compiled, threads=options.threads)
     folder = RunFolder(config.run_folder(backend.name))
     try:
         if options.dry_run:
@@ -93,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--stages", default="*", metavar="PATTERN", help="only stages of this name, such as 'round1/*'")
     parser.add_argument("--dry-run", action="store_true", help="print config and plan, check data, do one step")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ascend")
+    parser.add_argument("--compile", default="auto", choices=("auto", "on", "off"), help="compile steps to graphs")
     parser.add_argument("--threads", type=int, help="CPU threads; the framework's choice without it")
     return parser
 
