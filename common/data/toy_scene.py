@@ -43,12 +43,12 @@ class Layout:
 LAYOUTS = {
     "game": Layout(
         eye=(1.7, 2.5), horizon=(0.36, 0.46), focal=(0.52, 0.62), road=(5.0, 7.5), sidewalk=(2.2, 3.6),
-        verge=(2.0, 5.0), verge_share=0.6, height=(5.0, 14.0), gap=0.35, park=0.15, bend=0.0012, cars=(3, 7),
-        parked=0.3, people=(1, 5), crossing=0.25, trees=(3, 7), palms=0.4, signs=(1, 3), lamps=(2, 4), bins=(0, 1)),
+        verge=(4.0, 9.0), verge_share=0.7, height=(5.0, 14.0), gap=0.35, park=0.15, bend=0.0012, cars=(3, 7),
+        parked=0.3, people=(2, 5), crossing=0.25, trees=(3, 7), palms=0.4, signs=(1, 3), lamps=(2, 4), bins=(0, 1)),
     "camera": Layout(
-        eye=(1.2, 1.5), horizon=(0.44, 0.54), focal=(0.56, 0.70), road=(3.6, 5.2), sidewalk=(1.8, 3.0),
-        verge=(1.5, 4.5), verge_share=0.55, height=(7.0, 17.0), gap=0.2, park=0.25, bend=0.0022, cars=(3, 7),
-        parked=0.7, people=(2, 7), crossing=0.15, trees=(2, 6), palms=0.0, signs=(2, 4), lamps=(2, 4), bins=(0, 2)),
+        eye=(1.2, 1.5), horizon=(0.44, 0.54), focal=(0.56, 0.70), road=(3.6, 5.2), sidewalk=(2.2, 3.6),
+        verge=(3.0, 8.0), verge_share=0.7, height=(7.0, 17.0), gap=0.2, park=0.25, bend=0.0022, cars=(3, 7),
+        parked=0.7, people=(3, 7), crossing=0.15, trees=(2, 6), palms=0.0, signs=(2, 4), lamps=(2, 4), bins=(0, 2)),
 }
 # fmt: on
 
@@ -160,15 +160,15 @@ def _things(layout: Layout, street: dict, rng: np.random.Generator) -> list[Thin
         driving = rng.uniform(0.35, 0.55) * street["road"]
         x = street["road"] - 1.1 if rng.random() < layout.parked else driving
         add("car", side * x, z, rng.uniform(0.92, 1.15))
-    for z in _near(rng, 5, 26, rng.integers(*layout.people, endpoint=True)):
+    for z in _near(rng, 5, 20, rng.integers(*layout.people, endpoint=True)):
         on_road = rng.random() < layout.crossing
         x = rng.uniform(-0.9, 0.9) * street["road"] if on_road else walk(rng.uniform(0.1, 0.9))
-        add("person", x, z, rng.uniform(0.9, 1.1))
+        add("person", x, z, rng.uniform(1.1, 1.35))
     for z in _near(rng, 7, 50, rng.integers(*layout.trees, endpoint=True)):
         add("palm" if rng.random() < layout.palms else "tree", walk(rng.uniform(0.8, 1.3)), z, rng.uniform(0.8, 1.3))
     for z in _near(rng, 6, 24, rng.integers(*layout.signs, endpoint=True)):
         add("sign", walk(rng.uniform(0.05, 0.35)), z, rng.uniform(0.9, 1.2))
-    for z in _near(rng, 6, 45, rng.integers(*layout.lamps, endpoint=True)):
+    for z in _near(rng, 8, 40, rng.integers(*layout.lamps, endpoint=True)):
         add("lamp", walk(0.08), z, rng.uniform(0.9, 1.2))
     for z in _near(rng, 7, 25, rng.integers(*layout.bins, endpoint=True)):
         add("bin", walk(rng.uniform(0.5, 0.9)), z)

@@ -22,7 +22,7 @@ from common.data.toy_things import things
 from common.draws import generator
 from common.errors import UserError
 
-VERSION = 1  # of the drawing; a folder of another version is not taken for an up-to-date one
+VERSION = 2  # of the drawing; a folder of another version is drawn anew
 STAMP = "toy_streets.json"  # the options that a folder was drawn with
 VAL_OFFSET = 1_000_000  # validation streets never coincide with training streets, however many there are
 CITIES = {
@@ -110,7 +110,8 @@ class ToyStreets:
 def generate(root: Path, options: ToyStreets = ToyStreets()) -> bool:
     """Draw the benchmark into ``root/gta5`` (the game) and ``root/cityscapes`` (the camera).
 
-    The folder appears whole or not at all; nothing is done when it is there already, drawn with equal options.
+    The folder appears whole or not at all. One that was drawn with equal options is left alone; one that an
+    older version of the drawing made is replaced.
 
     Args:
         root: Folder to appear.
@@ -124,9 +125,11 @@ def generate(root: Path, options: ToyStreets = ToyStreets()) -> bool:
     if min(options.source, options.train, options.val) < 1 or min(options.size) < 32:
         raise UserError(f"toy streets need at least one picture of each part and 32x32 pixels, not {wanted}")
     if root.exists() and any(root.iterdir()):
-        if _drawn_with(root) == wanted:
+        found = _drawn_with(root)
+        if found == wanted:
             return False
-        raise UserError(f"{root}: holds something else than these toy streets; remove it or choose another folder")
+        if found is None or {**found, "version": VERSION} != wanted:
+            raise UserError(f"{root}: holds something else than these toy streets; remove it or choose another folder")
 
     def fill(folder: Path) -> None:
         _game(folder / "gta5", options)

@@ -138,9 +138,9 @@ def palm(canvas: Canvas, look: Look, thing: Thing) -> None:
 def sign(canvas: Canvas, look: Look, thing: Thing) -> None:
     """Paint a traffic sign on its post: a disc, a triangle or a board."""
     z, s = max(thing.z, NEAREST), thing.scale
-    y, face = 2.5 * s, look.pick("sign", thing.colour)
-    canvas.plate(thing.x, 0.0, z, 0.16 * s, y, look.pick("pole", 0), POLE)
-    shape, r = thing.variant % 3, 0.46 * s
+    y, face = 2.6 * s, look.pick("sign", thing.colour)
+    canvas.plate(thing.x, 0.0, z, 0.26 * s, y, look.pick("pole", 0), POLE)
+    shape, r = thing.variant % 3, 0.62 * s
     if shape == 0:
         canvas.disc(thing.x, y, z, r, face, SIGN)
         canvas.disc(thing.x, y, z, 0.55 * r, (236, 236, 232), None)
@@ -164,10 +164,10 @@ def lamp(canvas: Canvas, look: Look, thing: Thing) -> None:
     """Paint a street lamp: mast, arm over the road, head."""
     z, s, towards = max(thing.z, NEAREST), thing.scale, -1 if thing.x > 0 else 1
     metal = look.pick("pole", thing.colour)
-    canvas.plate(thing.x, 0.0, z, 0.34 * s, 1.0 * s, shade(metal, 0.9), POLE)
-    canvas.plate(thing.x, 0.9 * s, z, 0.24 * s, 5.1 * s, metal, POLE)
-    canvas.plate(thing.x + towards * 0.7 * s, 5.85 * s, z, 1.6 * s, 0.16 * s, metal, POLE)
-    canvas.plate(thing.x + towards * 1.5 * s, 5.7 * s, z, 0.6 * s, 0.22 * s, (240, 230, 190), POLE)
+    canvas.plate(thing.x, 0.0, z, 0.46 * s, 1.0 * s, shade(metal, 0.9), POLE)
+    canvas.plate(thing.x, 0.9 * s, z, 0.32 * s, 5.1 * s, metal, POLE)
+    canvas.plate(thing.x + towards * 0.7 * s, 5.85 * s, z, 1.6 * s, 0.24 * s, metal, POLE)
+    canvas.plate(thing.x + towards * 1.5 * s, 5.7 * s, z, 0.6 * s, 0.3 * s, (240, 230, 190), POLE)
 
 
 def bin_(canvas: Canvas, look: Look, thing: Thing) -> None:
