@@ -1,0 +1,184 @@
+"""Exports a network: ONNX through the PyTorch twin, MINDIR through the MindSpore twin; checked before it is written."""
+
+import io
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from common.backends import open_backend
+from common.data.labels import class_set
+from common.draws import generator
+from common.errors import UserError
+from common.run_folder import digest_of
+from common.tolerances import LOGITS_ONNX
+from convert.formats.files import published
+from convert.subject import Subject, fill
+
+OPSET = 18
+SIZES = ((1, 64, 96), (2, 65, 98), (3, 131, 67))  # (N, H, W) of the check: even, odd, and both
+CONFIG_KEY = "twinda.config"
+
+
+def export_onnx(subject: Subject, target: Path, opset: int = OPSET) -> dict[str, float]:
+    """Write ``target``: images (N, 3, H, W) float32, normalised -> raw logits of the evaluated head; N, H, W are free.
+
+    Returns:
+        What was checked: "NxHxW" -> largest relative difference between onnxruntime and PyTorch.
+    Raises:
+        UserError: If a package is missing, or onnxruntime's logits differ; nothing is written then.
+    """
+    backend = open_backend("torch", device="cpu")
+    objective = fill(backend, subject)
+    model = _with_metadata(_exported(objective, opset), subject)
+    checked = compare(objective, backend, session(model))
+    worst = max(checked, key=lambda size: checked[size])
+    if not checked[worst] <= LOGITS_ONNX:
+        gap = f"{checked[worst]:.1e} at {worst}, allowed are {LOGITS_ONNX:.0e}"
+        raise UserError(f"{target}: not written, onnxruntime differs by {gap}")
+    with published(target) as file:
+        file.write(model)
+    return checked
+
+
+def session(model: bytes | str):
+    """Return an onnxruntime session on the CPU.
+
+    Raises:
+        UserError: If the package is missing or the file is no model.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError("the package onnxruntime is not installed. Run: pip install onnxruntime==1.31.1") from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own classes, which it does not document
+        name = model if isinstance(model, str) else "the exported model"
+        raise UserError(f"{name}: onnxruntime cannot load it ({str(error).splitlines()[0][:160]})") from error
+
+
+def compare(objective, backend, runner) -> dict[str, float]:
+    """Return "NxHxW" -> max|onnx - framework| / max|framework| for each of ``SIZES``."""
+    result = {}
+    for count, height, width in SIZES:
+        images = generator(0, "onnx", height, width).standard_normal((count, 3, height, width), np.float32)
+        want = backend.numpy(objective.logits(backend.tensor(images)))
+        (got,) = runner.run(None, {"images": images})
+        same = got.shape == want.shape
+        gap = float(np.abs(got - want).max() / max(np.abs(want).max(), 1e-30)) if same else float("inf")
+        result[f"{count}x{height}x{width}"] = gap
+    return result
+
+
+def export_mindir(subject: Subject, target: Path, size: tuple[int, int]) -> None:
+    """Write the evaluated head as MINDIR for images (1, 3, H, W) of one size (width, height), float32, normalised.
+
+    Raises:
+        UserError: If MindSpore is missing.
+    """
+    backend = open_backend("mindspore", device="cpu")
+    objective = fill(backend, subject)
+    import mindspore
+    from mindspore import nn
+
+    class Main(nn.Cell):
+        """The evaluated head alone."""
+
+        def __init__(self, network: nn.Cell):
+            super().__init__(auto_prefix=False)
+            self.network = network
+
+        def construct(self, images):
+            result = self.network(images)
+            return result[-1] if isinstance(result, tuple) else result
+
+    image = backend.tensor(np.zeros((1, 3, size[1], size[0]), np.float32))
+    with tempfile.TemporaryDirectory(prefix="twinda-") as folder:
+        mindspore.export(Main(objective.evaluated), image, file_name=f"{folder}/network", file_format="MINDIR")
+        content = (Path(folder) / "network.mindir").read_bytes()
+    with published(target) as file:
+        file.write(content)
+
+
+def metadata(model_properties: Mapping[str, str], place: str) -> dict:
+    """Return the configuration that an exported file carries.
+
+    Raises:
+        UserError: If it was not exported by ``python -m convert onnx``.
+    """
+    if CONFIG_KEY not in model_properties:
+        raise UserError(f"{place}: carries no configuration; export it with python -m convert onnx, or name --config")
+    return json.loads(model_properties[CONFIG_KEY])
+
+
+def _exported(objective, opset: int) -> bytes:
+    import torch
+    from torch import nn
+
+    class Main(nn.Module):
+        """The evaluated head alone."""
+
+        def __init__(self, network: nn.Module):
+            super().__init__()
+            self.network = network
+
+        def forward(self, images):
+            result = self.network(images)
+            return result[-1] if isinstance(result, tuple) else result
+
+    from torch_impl.nets.training import set_mode
+
+    set_mode(objective.evaluated, False)
+    free = {"images": {0: "batch", 2: "height", 3: "width"}}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                Main(objective.evaluated).eval(),
+                (torch.randn(2, 3, 65, 97),),
+                None,
+                dynamo=True,
+                dynamic_shapes=free,
+                input_names=["images"],
+                output_names=["logits"],
+                opset_version=opset,
+                verbose=False,
+            )
+    except ImportError as error:
+        raise UserError(f"onnx: {error}. Run: pip install onnx==1.23.2 onnxscript==0.7.2") from error
+    except torch.onnx.OnnxExporterError as error:
+        raise UserError(f"onnx: the network cannot be exported ({str(error).splitlines()[0][:160]})") from error
+    buffer = io.BytesIO()
+    program.save(buffer)
+    return buffer.getvalue()
+
+
+def _with_metadata(model: bytes, subject: Subject) -> bytes:
+    """Add what a user of the file must know: classes, input form, digests, the whole configuration."""
+    import onnx
+
+    proto, config = onnx.load_from_string(model), subject.config
+    whole = config.model_dump(mode="json")
+    facts = {
+        "classes": ",".join(class_set(config.classes).names),
+        "mean": ",".join(map(str, config.input.mean)),
+        "std": ",".join(map(str, config.input.std)),
+        "scale": str(config.input.scale),
+        "channel_order": config.input.order,
+        "config_digest": digest_of(whole),
+        "weights_digest": subject.facts()["weights"],
+        CONFIG_KEY: json.dumps(whole),
+    }
+    for key, value in facts.items():
+        proto.metadata_props.add(key=key, value=value)
+    proto.producer_name = "twinda"
+    onnx.checker.check_model(proto)
+    return proto.SerializeToString()
