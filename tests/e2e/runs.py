@@ -1,0 +1,62 @@
+"""Whole runs through the entry points, small enough for a test: tiny pictures of the embedded benchmark, few steps."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from common.data.toy_streets import ToyStreets, generate
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = {
+    "train.batch_size": 1,
+    "train.log_every": 1,
+    "train.checkpoint_every": 2,
+    "network.width": 8,
+    "data.labelled.count": 3,
+    "baselines": "[]",
+    "method.rounds": 1,
+}
+
+
+def tiny_data(folder: Path) -> Path:
+    """Draw eight source, eight target and four validation images."""
+    generate(folder, ToyStreets(source=8, train=8, val=4, size=(128, 64)))
+    return folder
+
+
+def command(data: Path, out: Path, backend: str, *options: str, **changes: object) -> list[str]:
+    """Return the command line of a tiny run of ``ddm/toy``.
+
+    Args:
+        data: What ``tiny_data`` drew.
+        out: Folder of the runs.
+        backend: "torch" or "mindspore".
+        options: Further options of ``scripts/train.py``.
+        changes: Keys of the configuration with ``__`` for a dot.
+    """
+    roots = {"source": data / "gta5", "target": data / "cityscapes", "val": data / "cityscapes"}
+    keys = {f"data.{role}.root": root for role, root in roots.items()}
+    keys |= {f"data.{role}.size": "[64,32]" for role in roots} | TINY
+    keys |= {name.replace("__", "."): value for name, value in changes.items()}
+    sets = [word for key, value in keys.items() for word in ("--set", f"{key}={value}")]
+    script = str(ROOT / "scripts" / "train.py")
+    eager = ("--compile", "off") if backend == "mindspore" else ()
+    return [sys.executable, script, "ddm/toy", "--backend", backend, *eager, "--out", str(out), *sets, *options]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment with one thread an operation: tests run beside each other on few cores."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", **more}
+
+
+def train(data: Path, out: Path, backend: str, *options: str, **changes: object) -> subprocess.CompletedProcess:
+    """Run to the end and return the finished process, whatever its status."""
+    words = command(data, out, backend, *options, **changes)
+    return subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+
+
+def results(run: Path) -> dict[str, bytes]:
+    """Return every file of a finished run that must not depend on how it was cut: weights, moments, pseudo-labels."""
+    kept = [p for p in (run / "stages").rglob("*") if p.suffix in (".pth", ".ckpt", ".png")]
+    return {str(p.relative_to(run)): p.read_bytes() for p in kept}
