@@ -35,9 +35,8 @@ class Optimizer:
         """
         self._names = [name for group in groups.values() for name in group]
         self.parameters = [parameter for group in groups.values() for parameter in group.values()]
-        factors = {"backbone": config.backbone_lr_mult, "head": config.head_lr_mult}
-        self._factors = [factors[name] for name, group in groups.items() for _ in group]
-        self._rule = (_Sgd if config.name == "sgd" else _Adam)(self.parameters, config)
+        factors, rule = {"backbone": config.backbone_lr_mult, "head": config.head_lr_mult}, _RULES[config.name]
+        self._rules = [(factors[n], rule(list(group.values()), config)) for n, group in groups.items() if group]
 
     def step(self, gradients: Sequence[Tensor], lr: float) -> None:
         """Update all parameters.
@@ -46,7 +45,10 @@ class Optimizer:
             gradients: One for each of ``parameters``.
             lr: Learning rate of this step, before the groups' factors.
         """
-        self._rule.update(gradients, [lr * factor for factor in self._factors])
+        for factor, rule in self._rules:
+            count = len(rule.parameters)
+            rule.update(gradients[:count], lr * factor)
+            gradients = gradients[count:]
 
     def state(self) -> dict[str, np.ndarray]:
         """Return copies under the names of MindSpore's own optimizers.
@@ -54,8 +56,12 @@ class Optimizer:
         ``accum.NAME`` and ``stat.NAME`` (0: the buffer holds); or ``moment1.NAME``, ``moment2.NAME``, ``global_step``
         and ``beta1_power``, ``beta2_power`` = beta ** step.
         """
-        moments = {f"{kind}.{name}": v for kind, values in self._rule.moments.items() for name, v in self._pair(values)}
-        return {**{name: value.asnumpy().copy() for name, value in moments.items()}, **self._rule.counters()}
+        arrays: dict[str, list[np.ndarray]] = {}
+        for _, rule in self._rules:
+            for kind, values in rule.moments().items():
+                arrays.setdefault(kind, []).extend(values)
+        moments = {f"{kind}.{n}": one for kind, values in arrays.items() for n, one in zip(self._names, values)}
+        return {**moments, **self._rules[0][1].counters()}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on from a saved state.
@@ -63,17 +69,13 @@ class Optimizer:
         Raises:
             UserError: With the missing, unexpected and misshapen names; nothing is changed then.
         """
-        moments = {f"{kind}.{name}": v for kind, values in self._rule.moments.items() for name, v in self._pair(values)}
-        want = {name: tuple(value.shape) for name, value in moments.items()}
-        want.update({name: value.shape for name, value in self._rule.counters().items()})
+        want = {name: value.shape for name, value in self.state().items()}
         check_keys(want, {name: tuple(np.shape(value)) for name, value in state.items()}, "optimizer state")
-        for name, value in moments.items():
-            value.set_data(Tensor(np.array(state[name]), value.dtype))
-        if "global_step" in want:
-            self._rule.steps = int(state["global_step"][0])
-
-    def _pair(self, values: Sequence[Tensor]) -> zip:
-        return zip(self._names, values)
+        names = self._names
+        for _, rule in self._rules:
+            count = len(rule.parameters)
+            rule.load({kind: [state[f"{kind}.{name}"] for name in names[:count]] for kind in rule.moments()}, state)
+            names = names[count:]
 
 
 def clip_by_global_norm(gradients: Sequence[Tensor], limit: float) -> list[Tensor]:
@@ -81,14 +83,14 @@ def clip_by_global_norm(gradients: Sequence[Tensor], limit: float) -> list[Tenso
 
     The factor is ``min(1, limit / (norm + 1e-6))``; a norm that is not finite makes every gradient so.
     """
-    norm = ops.sqrt(ops.stack([ops.square(one).sum() for one in gradients]).sum())
+    norm = ops.sqrt(ops.square(_flat(gradients)).sum())
     factor = ops.minimum(limit / (norm + 1e-6), 1.0)
     return [one * factor for one in gradients]
 
 
 def all_finite(gradients: Sequence[Tensor]) -> bool:
     """Return whether no gradient holds an infinity or a NaN; waits for the device."""
-    return bool(ops.stack([ops.isfinite(one).all() for one in gradients]).all())
+    return bool(ops.isfinite(_flat(gradients)).all())
 
 
 class _Sgd:
@@ -97,61 +99,90 @@ class _Sgd:
     def __init__(self, parameters: Sequence[Parameter], config: OptimConfig) -> None:
         nesterov = config.nesterov and config.momentum > 0
         self._kernel = ops.SGD(dampening=0.0, weight_decay=config.weight_decay, nesterov=nesterov)
-        self._parameters, self._momentum = parameters, Tensor(config.momentum, mindspore.float32)
-        self._accum, self._stat = _zeros(parameters, "accum"), _zeros(parameters, "stat")
-        self.moments = {"accum": self._accum, "stat": self._stat} if config.momentum else {}
+        self.parameters, self._momentum = parameters, _scalar(config.momentum)
+        self._kept = bool(config.momentum)
+        self._accum, self._stat = (
+            [_buffer(one.shape, f"{kind}.{one.name}") for one in parameters] for kind in ("accum", "stat")
+        )
 
-    def update(self, gradients: Sequence[Tensor], rates: Sequence[float]) -> None:
-        known = {rate: Tensor(rate, mindspore.float32) for rate in set(rates)}
-        for parameter, gradient, rate, accum, stat in zip(
-            self._parameters, gradients, rates, self._accum, self._stat
-        ):
-            self._kernel(parameter, gradient, known[rate], accum, self._momentum, stat)
+    def update(self, gradients: Sequence[Tensor], lr: float) -> None:
+        rate = _scalar(lr)
+        for parameter, gradient, accum, stat in zip(self.parameters, gradients, self._accum, self._stat):
+            self._kernel(parameter, gradient, rate, accum, self._momentum, stat)
+
+    def moments(self) -> dict[str, list[np.ndarray]]:
+        kinds = {"accum": self._accum, "stat": self._stat} if self._kept else {}
+        return {kind: [one.asnumpy().copy() for one in values] for kind, values in kinds.items()}
 
     def counters(self) -> dict[str, np.ndarray]:
         return {}
 
+    def load(self, moments: Mapping[str, list[np.ndarray]], counters: Mapping[str, np.ndarray]) -> None:
+        for kind, values in moments.items():
+            for buffer, value in zip({"accum": self._accum, "stat": self._stat}[kind], values):
+                buffer.set_data(Tensor(np.array(value, np.float32)))
+
 
 class _Adam:
-    """Adam and AdamW: moments op by op, the last division by MindSpore's fused kernel.
+    """Adam and AdamW on all parameters as one vector: op by op, a small tensor costs as much as a large one.
 
-    The kernel computes ``p -= rate * m / (sqrt(v) + eps)`` once its own betas are 1, which leaves the moments alone.
+    The fused kernel computes ``p -= rate * m / (sqrt(v) + eps)`` once its own betas are 1: moments stay as given.
     Given ``lr * sqrt(c2) / c1`` and ``eps * sqrt(c2)``, where ``c = 1 - beta ** step``, that is PyTorch's
     ``p -= lr / c1 * m / (sqrt(v / c2) + eps)``. Its own moments would not do: in float32 1 - 0.999 is wrong by 5e-5.
     """
 
     def __init__(self, parameters: Sequence[Parameter], config: OptimConfig) -> None:
-        self._parameters, self._config = parameters, config
+        self.parameters, self._config = parameters, config
         self._kernel, self._one, self._zero = ops.Adam(), _scalar(1.0), _scalar(0.0)
-        self._moment1, self._moment2 = _zeros(parameters, "moment1"), _zeros(parameters, "moment2")
-        self.moments = {"moment1": self._moment1, "moment2": self._moment2}
-        self.steps = 0
+        self._sizes = [one.size for one in parameters]
+        kinds = ("weights", "moment1", "moment2")
+        self._weights, self._moment1, self._moment2 = (_buffer((sum(self._sizes),), kind) for kind in kinds)
+        self._steps = 0
 
-    def update(self, gradients: Sequence[Tensor], rates: Sequence[float]) -> None:
-        config, (beta1, beta2) = self._config, self._config.betas
-        self.steps += 1
-        root = math.sqrt(1.0 - beta2**self.steps)
-        eps, correction = _scalar(config.eps * root), root / (1.0 - beta1**self.steps)
-        known = {rate: _scalar(rate * correction) for rate in set(rates)}
-        for p, g, rate, m, v in zip(self._parameters, gradients, rates, self._moment1, self._moment2):
-            if config.weight_decay and config.name == "adamw":
-                ops.assign(p, p * (1.0 - rate * config.weight_decay))
-            elif config.weight_decay:
-                g = g + p * config.weight_decay
-            ops.assign(m, m * beta1 + g * (1.0 - beta1))  # Tensor.mul_ and add_ change nothing on the CPU
-            ops.assign(v, v * beta2 + ops.square(g) * (1.0 - beta2))
-            self._kernel(p, m, v, self._zero, self._zero, known[rate], self._one, self._one, eps, g)
+    def update(self, gradients: Sequence[Tensor], lr: float) -> None:
+        config, (beta1, beta2), weights = self._config, self._config.betas, _flat(self.parameters)
+        g, m, v = _flat(gradients), self._moment1, self._moment2
+        if config.weight_decay and config.name == "adamw":
+            weights = weights * (1.0 - lr * config.weight_decay)
+        elif config.weight_decay:
+            g = g + weights * config.weight_decay
+        ops.assign(self._weights, weights)
+        ops.assign(m, m * beta1 + g * (1.0 - beta1))  # Tensor.mul_ and add_ change nothing on the CPU
+        ops.assign(v, v * beta2 + ops.square(g) * (1.0 - beta2))
+        self._steps += 1
+        root = math.sqrt(1.0 - beta2**self._steps)
+        rate, eps = _scalar(lr * root / (1.0 - beta1**self._steps)), _scalar(config.eps * root)
+        self._kernel(self._weights, m, v, self._zero, self._zero, rate, self._one, self._one, eps, g)
+        for parameter, new in zip(self.parameters, ops.split(self._weights, self._sizes)):
+            ops.assign(parameter, new.reshape(parameter.shape))
+
+    def moments(self) -> dict[str, list[np.ndarray]]:
+        return {"moment1": self._split(self._moment1), "moment2": self._split(self._moment2)}
 
     def counters(self) -> dict[str, np.ndarray]:
-        powers = {f"beta{i}_power": np.array(b**self.steps, np.float32) for i, b in enumerate(self._config.betas, 1)}
-        return {"global_step": np.array([self.steps], np.int32), **powers}
+        powers = {f"beta{i}_power": np.array(b**self._steps, np.float32) for i, b in enumerate(self._config.betas, 1)}
+        return {"global_step": np.array([self._steps], np.int32), **powers}
+
+    def load(self, moments: Mapping[str, list[np.ndarray]], counters: Mapping[str, np.ndarray]) -> None:
+        for kind, values in moments.items():
+            flat = np.concatenate([np.array(one, np.float32).reshape(-1) for one in values])
+            {"moment1": self._moment1, "moment2": self._moment2}[kind].set_data(Tensor(flat))
+        self._steps = int(counters["global_step"][0])
+
+    def _split(self, moment: Parameter) -> list[np.ndarray]:
+        parts = np.split(moment.asnumpy().copy(), np.cumsum(self._sizes)[:-1])
+        return [part.reshape(one.shape) for part, one in zip(parts, self.parameters)]
 
 
-def _zeros(parameters: Sequence[Parameter], kind: str) -> list[Parameter]:
-    return [
-        Parameter(ops.zeros(one.shape, mindspore.float32), name=f"{kind}.{one.name}", requires_grad=False)
-        for one in parameters
-    ]
+_RULES = {"sgd": _Sgd, "adam": _Adam, "adamw": _Adam}
+
+
+def _flat(tensors: Sequence[Tensor]) -> Tensor:
+    return ops.concat([one.reshape(-1) for one in tensors])
+
+
+def _buffer(shape: tuple[int, ...], name: str) -> Parameter:
+    return Parameter(ops.zeros(shape, mindspore.float32), name=name, requires_grad=False)
 
 
 def _scalar(value: float) -> Tensor:
