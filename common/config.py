@@ -146,7 +146,7 @@ def _plain(node: yaml.Node, path: tuple, file: Path, places: dict) -> Any:
     """Turn a YAML node into plain values and note where each key stands; refuses repeated keys."""
     places.setdefault(path, f"{file}:{node.start_mark.line + 1}")
     if node.tag.rpartition(":")[2] not in YAML_TYPES:
-        raise UserError(f"{file}:{node.start_mark.line + 1}: not valid YAML here: the tag {node.tag}; plain values only")
+        raise UserError(f"{file}:{node.start_mark.line + 1}: not valid YAML here: tag {node.tag}; plain values only")
     if isinstance(node, yaml.MappingNode):
         result: dict = {}
         for key_node, value_node in node.value:
