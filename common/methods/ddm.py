@@ -7,8 +7,8 @@ A round trains three networks of one architecture and then labels the target for
     student  M_S   distilled from both teachers on unlabelled images, supervised on labelled ones (eq. 4)
     pseudo         labels of the student for the target images that have none
 
-The released code holds no training; section numbers below are those of the reconstruction that the
-reference vectors follow. What a stage computes is in ``torch_impl/methods/ddm.py`` and ``ms_impl/methods/ddm.py``.
+The authors released no training code: what paper and inference code leave open is an option below, and its default
+is what the reference vectors hold. What a stage computes: ``torch_impl/methods/ddm.py``, ``ms_impl/methods/ddm.py``.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class DDM:
 def round_stages(config: Config, number: int) -> list[Stage]:
     """Return the stages of round ``number``, counted from 1."""
     ddm, here, before = config.method, f"round{number}", f"round{number - 1}"
-    seed = 1000 * number  # section 4.1: one stream a round and network
+    seed = 1000 * number  # one stream of draws a round and network
     labels = f"{before}/pseudo" if number > 1 else None  # every round replaces the pseudo-labels of the one before
     reads = (labels,) if labels else ()
     cached = (f"{here}/region_logits", f"{here}/sample_logits") if ddm.cache_teachers else ()
@@ -175,7 +175,7 @@ def teacher_stage(config: Config, name: str) -> Stage:
 
 
 def pseudo_stage(config: Config, number: int) -> Stage:
-    """Return the pass that labels the target with the student of round ``number`` (section 6)."""
+    """Return the pass that labels the target with the student of round ``number``."""
     how = config.evaluate.model_dump(mode="json", exclude={"batch_size"})
     return Stage(
         name=f"round{number}/pseudo",
@@ -259,7 +259,7 @@ def teacher_logits(context: StageContext, predictor: Predictor) -> dict:
 
 
 def pseudo_labels(context: StageContext, predictor: Predictor, number: int) -> dict:
-    """Write the student's labels of the unlabelled images; labelled ones count in the thresholds too (section 6.1)."""
+    """Write the student's labels of the unlabelled images; labelled ones count in the thresholds too."""
     target, ddm = context.data.target, context.config.method
     names = [target.names[i] for i in unlabelled_positions(context, ddm.exclude_labelled)]
     predict = predictions(target, predictor, ddm.pseudo.output, context.config.evaluate.batch_size)

@@ -65,7 +65,7 @@ class SourceSamples:
         return augment(*pair, self.augment, self.draws.at("augment source", position))
 
     def _image(self, index: int, position: int) -> np.ndarray:
-        """Return the image in its final size, translated (DDM, section 2.6) or as it is."""
+        """Return the image in its final size, translated (DDM, section 4.2 of the paper) or as it is."""
         if self.mode == "off":
             return self.dataset.image(index)
         if self.mode == "cached":
@@ -107,7 +107,7 @@ class TargetSamples:
         return width, height
 
     def random_pair(self, position: int, truth_share: float | None = None) -> Pair:
-        """Return a pair drawn uniformly with replacement (DDM, section 2.7).
+        """Return a pair drawn uniformly with replacement, as DDM's released dataset class draws labelled images.
 
         Args:
             position: Place in the endless sequence.

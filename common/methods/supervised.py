@@ -75,7 +75,7 @@ def supervised_batches(context: StageContext, domains: Domains) -> Callable[[int
     """Return the batch of a step: the keys of the domains it holds tell the objective what to train on.
 
     Source-only training keeps the source's colours, for it must not have seen the target. Alone, the labelled
-    target images come in shuffled epochs; beside the source, uniformly with replacement (section 2.7).
+    target images come in shuffled epochs; beside the source, uniformly with replacement.
     """
     config = context.config
     draws = Draws(config.seed, context.stage)

@@ -1,4 +1,4 @@
-"""The rule ``bdl``: keep the more confident part of every class (Li et al., CVPR 2019; DDM, section 6.1)."""
+"""The rule ``bdl``: keep the more confident part of every class (BDL: Li et al., CVPR 2019; DDM's choice)."""
 
 import numpy as np
 

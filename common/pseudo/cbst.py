@@ -1,4 +1,4 @@
-"""The rule ``cbst``: class-balanced self-training (Zou et al., ECCV 2018, ICCV 2019; DDM, section 6.2).
+"""The rule ``cbst``: class-balanced self-training (Zou et al., ECCV 2018 and, as CRST, ICCV 2019).
 
 Probabilities are divided by their class's threshold before the best class is taken, so that a label can differ
 from the plain prediction. Two forms exist: ``crst``, the authors' later PyTorch code, and ``mxnet``, the original.
