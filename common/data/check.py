@@ -51,11 +51,11 @@ def check(dataset: SegmentationDataset, labelled: Sequence[int] | None = None) -
         dataset: The dataset.
         labelled: Positions that must have labels; None means all.
     Raises:
-        UserError: The first fault: which file, and what repairs it.
+        UserError: The first fault: the dataset's role, which file, and what repairs it.
     """
     report = Report()
     for problem in inspect(dataset, report, labelled, BUDGET):
-        raise UserError(problem)
+        raise UserError(f"{dataset.role}: {problem}" if dataset.role else problem)
     return report
 
 

@@ -45,14 +45,16 @@ def open_dataset(config: DatasetConfig, classes: ClassSet, role: str = "") -> Se
     Args:
         config: Its section of the configuration.
         classes: The classes of the task.
-        role: Key of the section ("data.source"); begins the message of an error.
+        role: Key of the section ("data.source"); begins the messages of errors.
     Raises:
         UserError: If files or folders are missing, or options contradict each other.
     """
     try:
-        return DATASETS[config.layout](config, classes)
+        dataset = DATASETS[config.layout](config, classes)
     except UserError as error:
         raise UserError(f"{role}: {error}" if role else str(error)) from None
+    dataset.role = role
+    return dataset
 
 
 def open_roles(config: "Config", checked: bool = True) -> Roles:
@@ -72,15 +74,7 @@ def open_roles(config: "Config", checked: bool = True) -> Roles:
     labelled = labelled_split(data.labelled, target.names) if target else []
     roles = Roles(known, source, target, val, tuple(labelled))
     if checked:
-        _check(roles)
+        for dataset, needed in ((source, None), (target, labelled), (val, None)):
+            if dataset is not None:
+                check(dataset, needed)
     return roles
-
-
-def _check(roles: Roles) -> None:
-    for role, labelled in (("source", None), ("target", roles.labelled), ("val", None)):
-        dataset = getattr(roles, role)
-        if dataset is not None:
-            try:
-                check(dataset, labelled)
-            except UserError as error:
-                raise UserError(f"data.{role}: {error}") from None

@@ -39,7 +39,10 @@ class SegmentationDataset:
         classes: The classes of the task.
         names: Names of the images relative to the image folder, in order of the list or of the alphabet.
         items: The files behind the names.
+        role: Key of the section in the configuration ("data.source"), where there is one; begins messages.
     """
+
+    role = ""
 
     def __init__(self, config: DatasetConfig, classes: ClassSet):
         """Find the files; reads none of them but the list.
