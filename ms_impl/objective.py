@@ -67,7 +67,7 @@ class Objective(nn.Cell):
         self._reversed, self._scale = config.input.order == "bgr", config.input.scale
         self._mean, self._std = (_per_channel(value, backend) for value in (config.input.mean, config.input.std))
         self._keys = tuple(inspect.signature(self.construct).parameters)
-        self._optimizer = Optimizer(parameter_groups(self.network), config.optim)
+        self._optimizer = Optimizer(parameter_groups(self.network), config.optim, backend.compile)
         self._scaler = LossScale() if config.train.precision == "fp16" else None
         # The update stays outside the compiled part: inside, the graph copies all weights and takes twice the time
         weights = ParameterTuple(self._optimizer.parameters)

@@ -5,14 +5,15 @@ with beta or gamma when it decays weights, so the updates are spelt out here.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import mindspore
 import numpy as np
-from mindspore import Parameter, Tensor, ops
+from mindspore import Parameter, ParameterTuple, Tensor, ops
 
 from common.keys import check_keys
 from common.schema import OptimConfig
+from ms_impl.compiled import Compiled
 
 
 class Optimizer:
@@ -26,17 +27,21 @@ class Optimizer:
         parameters: What is trained, in the order in which gradients are expected.
     """
 
-    def __init__(self, groups: Mapping[str, Mapping[str, Tensor]], config: OptimConfig) -> None:
+    def __init__(
+        self, groups: Mapping[str, Mapping[str, Tensor]], config: OptimConfig, compile: bool = False
+    ) -> None:
         """Begin with empty moments.
 
         Args:
             groups: ``{"backbone": {name: parameter}, "head": {...}}``.
             config: The section ``optim`` of a configuration.
+            compile: Whether an update that takes many small operations is compiled.
         """
         self._names = [name for group in groups.values() for name in group]
         self.parameters = [parameter for group in groups.values() for parameter in group.values()]
-        factors, rule = {"backbone": config.backbone_lr_mult, "head": config.head_lr_mult}, _RULES[config.name]
-        self._rules = [(factors[n], rule(list(group.values()), config)) for n, group in groups.items() if group]
+        factors, make = {"backbone": config.backbone_lr_mult, "head": config.head_lr_mult}, _RULES[config.name]
+        rules = {name: make(list(group.values()), config, compile) for name, group in groups.items() if group}
+        self._rules = [(factors[name], rule) for name, rule in rules.items()]
 
     def step(self, gradients: Sequence[Tensor], lr: float) -> None:
         """Update all parameters.
@@ -94,9 +99,9 @@ def all_finite(gradients: Sequence[Tensor]) -> bool:
 
 
 class _Sgd:
-    """MindSpore's fused kernel, which agrees with PyTorch's SGD."""
+    """MindSpore's fused kernel, which agrees with PyTorch's SGD; one call a parameter, nothing to compile."""
 
-    def __init__(self, parameters: Sequence[Parameter], config: OptimConfig) -> None:
+    def __init__(self, parameters: Sequence[Parameter], config: OptimConfig, compile: bool) -> None:
         nesterov = config.nesterov and config.momentum > 0
         self._kernel = ops.SGD(dampening=0.0, weight_decay=config.weight_decay, nesterov=nesterov)
         self.parameters, self._momentum = parameters, _scalar(config.momentum)
@@ -124,40 +129,26 @@ class _Sgd:
 
 
 class _Adam:
-    """Adam and AdamW on all parameters as one vector: op by op, a small tensor costs as much as a large one.
+    """Adam and AdamW, compiled where compiling is on: op by op, a small tensor costs as much as a large one."""
 
-    The fused kernel computes ``p -= rate * m / (sqrt(v) + eps)`` once its own betas are 1: moments stay as given.
-    Given ``lr * sqrt(c2) / c1`` and ``eps * sqrt(c2)``, where ``c = 1 - beta ** step``, that is PyTorch's
-    ``p -= lr / c1 * m / (sqrt(v / c2) + eps)``. Its own moments would not do: in float32 1 - 0.999 is wrong by 5e-5.
-    """
-
-    def __init__(self, parameters: Sequence[Parameter], config: OptimConfig) -> None:
+    def __init__(self, parameters: Sequence[Parameter], config: OptimConfig, compile: bool) -> None:
         self.parameters, self._config = parameters, config
-        self._kernel, self._one, self._zero = ops.Adam(), _scalar(1.0), _scalar(0.0)
-        self._sizes = [one.size for one in parameters]
-        kinds = ("weights", "moment1", "moment2")
-        self._weights, self._moment1, self._moment2 = (_buffer((sum(self._sizes),), kind) for kind in kinds)
+        self._moment1, self._moment2 = (
+            [_buffer(one.shape, f"{kind}.{one.name}") for one in parameters] for kind in ("moment1", "moment2")
+        )
+        self._apply = Compiled(_adam_update(parameters, self._moment1, self._moment2, config), compile)
         self._steps = 0
 
     def update(self, gradients: Sequence[Tensor], lr: float) -> None:
-        config, (beta1, beta2), weights = self._config, self._config.betas, _flat(self.parameters)
-        g, m, v = _flat(gradients), self._moment1, self._moment2
-        if config.weight_decay and config.name == "adamw":
-            weights = weights * (1.0 - lr * config.weight_decay)
-        elif config.weight_decay:
-            g = g + weights * config.weight_decay
-        ops.assign(self._weights, weights)
-        ops.assign(m, m * beta1 + g * (1.0 - beta1))  # Tensor.mul_ and add_ change nothing on the CPU
-        ops.assign(v, v * beta2 + ops.square(g) * (1.0 - beta2))
+        beta1, beta2 = self._config.betas
         self._steps += 1
         root = math.sqrt(1.0 - beta2**self._steps)
-        rate, eps = _scalar(lr * root / (1.0 - beta1**self._steps)), _scalar(config.eps * root)
-        self._kernel(self._weights, m, v, self._zero, self._zero, rate, self._one, self._one, eps, g)
-        for parameter, new in zip(self.parameters, ops.split(self._weights, self._sizes)):
-            ops.assign(parameter, new.reshape(parameter.shape))
+        rate, eps = lr * root / (1.0 - beta1**self._steps), self._config.eps * root
+        self._apply(tuple(gradients), _scalar(rate), _scalar(eps), _scalar(1.0 - lr * self._config.weight_decay))
 
     def moments(self) -> dict[str, list[np.ndarray]]:
-        return {"moment1": self._split(self._moment1), "moment2": self._split(self._moment2)}
+        kinds = {"moment1": self._moment1, "moment2": self._moment2}
+        return {kind: [one.asnumpy().copy() for one in values] for kind, values in kinds.items()}
 
     def counters(self) -> dict[str, np.ndarray]:
         powers = {f"beta{i}_power": np.array(b**self._steps, np.float32) for i, b in enumerate(self._config.betas, 1)}
@@ -165,13 +156,37 @@ class _Adam:
 
     def load(self, moments: Mapping[str, list[np.ndarray]], counters: Mapping[str, np.ndarray]) -> None:
         for kind, values in moments.items():
-            flat = np.concatenate([np.array(one, np.float32).reshape(-1) for one in values])
-            {"moment1": self._moment1, "moment2": self._moment2}[kind].set_data(Tensor(flat))
+            for buffer, value in zip({"moment1": self._moment1, "moment2": self._moment2}[kind], values):
+                buffer.set_data(Tensor(np.array(value, np.float32)))
         self._steps = int(counters["global_step"][0])
 
-    def _split(self, moment: Parameter) -> list[np.ndarray]:
-        parts = np.split(moment.asnumpy().copy(), np.cumsum(self._sizes)[:-1])
-        return [part.reshape(one.shape) for part, one in zip(parts, self.parameters)]
+
+def _adam_update(
+    parameters: Sequence[Parameter], moment1: Sequence[Parameter], moment2: Sequence[Parameter], config: OptimConfig
+) -> Callable:
+    """Return the update of one step.
+
+    The fused kernel computes ``p -= rate * m / (sqrt(v) + eps)`` once its own betas are 1: moments stay as given.
+    Given ``lr * sqrt(c2) / c1`` and ``eps * sqrt(c2)``, where ``c = 1 - beta ** step``, that is PyTorch's
+    ``p -= lr / c1 * m / (sqrt(v / c2) + eps)``. Its own moments would not do: in float32 1 - 0.999 is wrong by 5e-5.
+    """
+    weights, first, second = ParameterTuple(parameters), ParameterTuple(moment1), ParameterTuple(moment2)
+    kernel, one, zero = ops.Adam(), _scalar(1.0), _scalar(0.0)
+    (beta1, beta2), decay, decoupled = config.betas, config.weight_decay, config.name == "adamw"
+    new1, new2 = 1.0 - beta1, 1.0 - beta2  # here, in double: a graph would subtract in float32
+
+    def update(gradients: tuple[Tensor, ...], rate: Tensor, eps: Tensor, kept: Tensor) -> Tensor:
+        for p, m, v, g in zip(weights, first, second, gradients):
+            if decay and decoupled:
+                ops.assign(p, p * kept)
+            elif decay:
+                g = g + p * decay
+            ops.assign(m, m * beta1 + g * new1)  # Tensor.mul_ and add_ change nothing on the CPU
+            ops.assign(v, v * beta2 + ops.square(g) * new2)
+            kernel(p, m, v, zero, zero, rate, one, one, eps, g)
+        return rate
+
+    return update
 
 
 _RULES = {"sgd": _Sgd, "adam": _Adam, "adamw": _Adam}

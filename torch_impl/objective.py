@@ -64,7 +64,7 @@ class Objective(nn.Module):
         self._start_average()
         self._mean, self._std = (_per_channel(value, backend) for value in (config.input.mean, config.input.std))
         self._keys = tuple(inspect.signature(self.forward).parameters)
-        self._optimizer = Optimizer(parameter_groups(self.network), config.optim)
+        self._optimizer = Optimizer(parameter_groups(self.network), config.optim, backend.compile)
         self._scaler = LossScale() if config.train.precision == "fp16" else None
         self._forward = Compiled(self._scaled_loss, backend.compile)
         self._logits = Compiled(self._evaluated_logits, backend.compile)

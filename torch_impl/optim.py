@@ -21,12 +21,15 @@ class Optimizer:
         parameters: What is trained, in the order in which gradients are expected.
     """
 
-    def __init__(self, groups: Mapping[str, Mapping[str, Tensor]], config: OptimConfig) -> None:
+    def __init__(
+        self, groups: Mapping[str, Mapping[str, Tensor]], config: OptimConfig, compile: bool = False
+    ) -> None:
         """Begin with empty moments.
 
         Args:
             groups: ``{"backbone": {name: parameter}, "head": {...}}``.
             config: The section ``optim`` of a configuration.
+            compile: Whether an update that takes many small operations is compiled; none of PyTorch's does.
         """
         self._names = [name for group in groups.values() for name in group]
         self.parameters = [parameter for group in groups.values() for parameter in group.values()]
