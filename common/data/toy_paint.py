@@ -4,6 +4,8 @@ A canvas holds two pictures of equal size: colours, and a surface whose pixels a
 decimetres``, so that haze and texture can be added afterwards, knowing what each pixel shows.
 """
 
+import math
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -66,9 +68,14 @@ class Canvas:
 
     def ground_shadow(self, points: list[tuple[float, float]], strength: float) -> None:
         """Darken the ground inside a polygon of (X, Z) points, as far as it shows ground now."""
-        mask = Image.new("L", self.image.size)
-        ImageDraw.Draw(mask).polygon([self.project(x, 0.0, max(z, 0.8)) for x, z in points], fill=round(255 * strength))
-        self.image.paste((18, 18, 28), mask=mask)
+        flat = [self.project(x, 0.0, max(z, 0.8)) for x, z in points]
+        columns, rows = zip(*flat)
+        left, top = max(0, math.floor(min(columns))), max(0, math.floor(min(rows)))
+        size = min(self.width, math.ceil(max(columns)) + 1) - left, min(self.height, math.ceil(max(rows)) + 1) - top
+        if min(size) > 0:
+            mask = Image.new("L", size)
+            ImageDraw.Draw(mask).polygon([(x - left, y - top) for x, y in flat], fill=round(255 * strength))
+            self.image.paste((18, 18, 28), (left, top, left + size[0], top + size[1]), mask)
 
 
 def _code(label: int, z: float) -> int:
