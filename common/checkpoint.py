@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
 
@@ -171,18 +172,30 @@ def sweep(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all."""
+    """Write a small file whole or not at all.
+
+    Raises:
+        UserError: If the disk refuses; what was there before is untouched.
+    """
     part = path.with_name(f".{path.name}.part")
+    with naming(path):
+        try:
+            part.write_text(text, encoding="utf-8")
+            _sync(part)
+            os.replace(part, path)
+            _sync(path.parent)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turn a refusal of the disk, which does not tell the file, into one line that does."""
     try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        _sync(path.parent)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def read_json(path: Path) -> dict:
@@ -218,11 +231,13 @@ def sha256(path: Path) -> str:
 
 
 def _save_part(backend, arrays: dict[str, np.ndarray], path: Path) -> None:
-    """Write one native file; the frameworks' writers report a full disk as a RuntimeError without its reason."""
+    """Write one native file. Room is asked for first: the frameworks' writers hide the reason, or print pages of it."""
+    need = sum(array.nbytes for array in arrays.values())
+    if shutil.disk_usage(path.parent).free < need:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     try:
         backend.save(arrays, path)
     except RuntimeError as error:
-        need = sum(array.nbytes for array in arrays.values())
         full = shutil.disk_usage(path.parent).free < need
         code = errno.ENOSPC if full else errno.EIO
         raise OSError(code, os.strerror(code) if full else str(error).splitlines()[0], str(path)) from error

@@ -12,15 +12,15 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from common import checkpoint
 from common.run_folder import RunFolder
-from common.tensorboard import EventFile
+from common.tensorboard import EventFile, write_all
 
 LOG_WIDTH = 200  # columns of tables in a log file
 SHARES = ("kept",)  # values in [0, 1] that read better in percent
@@ -67,14 +67,18 @@ class Journal:
 
     def __init__(self, path: Path):
         self._path = path
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
 
     def write(self, entry: dict) -> None:
-        """Append one entry and hand it to the operating system."""
-        self._file = self._file or self._path.open("a", encoding="utf-8")
+        """Append one entry and hand it to the operating system.
+
+        Raises:
+            UserError: If the disk refuses; what was written before stays.
+        """
         whole = {name: _json_number(value) for name, value in entry.items()}
-        self._file.write(json.dumps({**whole, "time": round(time.time(), 3)}) + "\n")
-        self._file.flush()
+        with checkpoint.naming(self._path):
+            self._file = self._file or self._path.open("ab", buffering=0)
+            write_all(self._file, json.dumps({**whole, "time": round(time.time(), 3)}).encode() + b"\n")
 
     def rewind(self, stage: str, step: int) -> None:
         """Drop what ``stage`` wrote after ``step`` or after training, and a last line that was torn by a kill."""
@@ -205,7 +209,6 @@ class StageLog:
     def sync(self) -> None:
         """Wait until what was reported is on the disk; before a checkpoint, so that it never is ahead of the log."""
         if self._curves:
-            self._curves.flush()
             self._run.journal.sync()
 
     def _write(self, step: int, values: Mapping[str, object]) -> None:
@@ -214,4 +217,5 @@ class StageLog:
 
     def _draw(self, step: int, values: Mapping[str, float]) -> None:
         if self._curves:
-            self._curves.scalars(step, values)
+            with checkpoint.naming(self._curves.path):
+                self._curves.scalars(step, values)

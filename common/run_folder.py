@@ -98,8 +98,9 @@ class RunFolder:
         """
         if self.exists() and not resume and not overwrite:
             raise UserError(f"{self.path}: holds a run; add --resume to continue it, --overwrite or another --out")
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._take_lock()
+        with checkpoint.naming(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._take_lock()
         if overwrite:
             for path in (self.path / "stages", self.tensorboard, self.report):
                 checkpoint.remove(path)
@@ -107,7 +108,7 @@ class RunFolder:
                 path.unlink(missing_ok=True)
         checkpoint.sweep(self.path)
         checkpoint.write_text(self.path / "config.yaml", config)
-        with (self.path / "command.txt").open("a", encoding="utf-8") as file:
+        with checkpoint.naming(self.path), (self.path / "command.txt").open("a", encoding="utf-8") as file:
             file.write(command + "\n")
 
     def write_plan(self, titles: dict[str, str]) -> None:

@@ -5,11 +5,13 @@ thread in which a full disk goes unnoticed. The format is TFRecord framing aroun
 ``core/util/event.proto`` and ``core/framework/summary.proto``), of which four fields are needed.
 """
 
+import errno
 import os
 import socket
 import struct
 import time
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 
 _CASTAGNOLI = 0x82F63B78  # reflected polynomial of CRC-32C
@@ -22,11 +24,11 @@ class EventFile:
     def __init__(self, folder: Path, step: int = 0):
         folder.mkdir(parents=True, exist_ok=True)
         stamp = f"{time.time():.6f}"  # readers take the files of a folder in the order of their names
-        self._file = (folder / f"events.out.tfevents.{stamp}.{socket.gethostname()}.{os.getpid()}").open("wb")
+        self.path = folder / f"events.out.tfevents.{stamp}.{socket.gethostname()}.{os.getpid()}"
+        self._file = self.path.open("wb", buffering=0)
         self._event(_field(3, b"brain.Event:2"))
         if step:  # SessionLog START makes the reader drop older events with this step or a later one
             self._event(_number(2, step) + _field(7, _number(1, 1)))
-        self.flush()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Add one point to the curve of each name."""
@@ -41,18 +43,28 @@ class EventFile:
         image = _number(1, size[1]) + _number(2, size[0]) + _number(3, 3) + _field(4, png)
         self._event(_number(2, step) + _field(5, _field(1, _field(1, tag.encode()) + _field(4, image))))
 
-    def flush(self) -> None:
-        """Hand everything to the operating system."""
-        self._file.flush()
-
     def close(self) -> None:
-        """Flush and close the file."""
+        """Close the file."""
         self._file.close()
 
     def _event(self, body: bytes) -> None:
         event = _key(1, _DOUBLE) + struct.pack("<d", time.time()) + body
         length = struct.pack("<Q", len(event))
-        self._file.write(length + _checksum(length) + event + _checksum(event))
+        write_all(self._file, length + _checksum(length) + event + _checksum(event))
+
+
+def write_all(file: FileIO, content: bytes) -> None:
+    """Write to an unbuffered file at once, so that nothing waits in a buffer when the disk is full.
+
+    Raises:
+        OSError: If the disk refuses, or takes only part of it; tells the file.
+    """
+    try:
+        written = file.write(content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file.name)) from error
+    if written < len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file.name))
 
 
 def _key(field: int, wire_type: int) -> bytes:

@@ -234,6 +234,6 @@ def test_small_files_are_written_whole(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(UserError, match=r"done.json: cannot be written: No space left"):
         checkpoint.write_text(tmp_path / "done.json", "new")
     assert tree(tmp_path) == {"done.json": b"old"}
