@@ -7,7 +7,16 @@ Every section refuses unknown keys. The section ``method`` is defined beside eac
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Size = tuple[PositiveInt, PositiveInt]  # (width, height), pixels
@@ -57,6 +66,11 @@ class ColourConfig(Strict):
 
     mode: Literal["off", "online", "cached", "resized"] = "off"  # resized: statistics after resizing, faster
     cache: Path | None = None  # cached: folder of translated images
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _off(cls, mode: object) -> object:
+        return "off" if mode is False else mode  # YAML reads a bare off as false
 
 
 class AugmentConfig(Strict):

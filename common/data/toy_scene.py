@@ -54,6 +54,8 @@ LAYOUTS = {
 
 
 class House(NamedTuple):
+    """A house front along the street."""
+
     side: int  # -1 left, 1 right
     near: float  # Z where its front begins
     far: float
@@ -63,6 +65,8 @@ class House(NamedTuple):
 
 
 class Thing(NamedTuple):
+    """Something that stands on the ground, ``x`` and ``z`` metres from the camera."""
+
     kind: str  # "car", "person", "tree", "palm", "sign", "lamp", "bin"
     x: float
     z: float

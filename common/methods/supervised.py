@@ -47,11 +47,16 @@ class Supervised:
 
 
 def baseline_stages(config: Config) -> list[Stage]:
-    """Return the comparison rows that ``baselines`` lists, one stage each, under the method's loss weights."""
-    return [supervised_stage(config, domains, f"baselines/{domains}") for domains in config.baselines]
+    """Return the comparison rows that ``baselines`` lists, one stage each, under the method's loss weights.
+
+    They see the images as they are: translating the source's colours is a part of the methods they are compared with.
+    """
+    return [supervised_stage(config, domains, f"baselines/{domains}", colour=False) for domains in config.baselines]
 
 
-def supervised_stage(config: Config, domains: Domains, name: str, steps: int | None = None) -> Stage:
+def supervised_stage(
+    config: Config, domains: Domains, name: str, steps: int | None = None, colour: bool = True
+) -> Stage:
     """Return one supervised stage.
 
     Args:
@@ -59,6 +64,7 @@ def supervised_stage(config: Config, domains: Domains, name: str, steps: int | N
         domains: Which labelled images are seen.
         name: Name of the stage.
         steps: Length; None takes ``train.steps``.
+        colour: Whether joint training translates source images as ``data.colour`` says.
     """
     weights = {"lambda_main": config.method.lambda_main, "lambda_aux": config.method.lambda_aux}
     return Stage(
@@ -66,12 +72,12 @@ def supervised_stage(config: Config, domains: Domains, name: str, steps: int | N
         title=TITLES[domains],
         objective="supervised",
         steps=steps or config.train.steps,
-        batches=partial(supervised_batches, domains=domains),
-        settings={"domains": domains, **weights},
+        batches=partial(supervised_batches, domains=domains, colour=colour),
+        settings={"domains": domains, "colour": colour, **weights},
     )
 
 
-def supervised_batches(context: StageContext, domains: Domains) -> Callable[[int], Batch]:
+def supervised_batches(context: StageContext, domains: Domains, colour: bool = True) -> Callable[[int], Batch]:
     """Return the batch of a step: the keys of the domains it holds tell the objective what to train on.
 
     Source-only training keeps the source's colours, for it must not have seen the target. Alone, the labelled
@@ -79,7 +85,7 @@ def supervised_batches(context: StageContext, domains: Domains) -> Callable[[int
     """
     config = context.config
     draws = Draws(config.seed, context.stage)
-    source = SourceSamples(context, draws, colour=domains == "joint") if domains != "target_only" else None
+    source = SourceSamples(context, draws, colour=colour and domains == "joint") if domains != "target_only" else None
     target = TargetSamples(context, draws) if domains != "source_only" else None
 
     def batch(step: int) -> Batch:

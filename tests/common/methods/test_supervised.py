@@ -24,7 +24,7 @@ def test_method_of_its_own(domains: str) -> None:
     of = config({"name": "supervised", "domains": domains, "steps": 3, "lambda_aux": 0.5})
     (stage,) = stages(of)
     assert (stage.name, stage.objective, stage.steps) == ("supervised", "supervised", 3)
-    assert stage.settings == {"domains": domains, "lambda_main": 1.0, "lambda_aux": 0.5}
+    assert stage.settings == {"domains": domains, "colour": True, "lambda_main": 1.0, "lambda_aux": 0.5}
     assert sorted(stage.batches(context(of, stage.name))(0)) == KEYS[domains]
 
 
@@ -36,12 +36,23 @@ def test_rows_beside_a_method() -> None:
     assert [(s.steps, s.settings["lambda_aux"]) for s in baseline_stages(of)] == [(7, 0.2)] * 2
 
 
-def test_source_only_has_not_seen_the_target() -> None:
-    """Its images keep their colours whatever ``data.colour`` says; joint training takes part in the transfer."""
+def test_rows_beside_a_method_see_the_images_as_they_are() -> None:
+    """Their source keeps its colours whatever ``data.colour`` says; joint training as a method translates it."""
     of = config(baselines=["source_only", "joint"], data={"colour": {"mode": "online"}})
     plain = {world().source.image(i).transpose(2, 0, 1).tobytes() for i in range(6)}
     only, joint = (stage.batches(context(of, stage.name))(0)["source_image"] for stage in baseline_stages(of))
-    assert {image.tobytes() for image in only} <= plain and not {image.tobytes() for image in joint} & plain
+    assert {image.tobytes() for image in [*only, *joint]} <= plain
+    method = config({"name": "supervised", "domains": "joint"}, data={"colour": {"mode": "online"}})
+    translated = stages(method)[0].batches(context(method, "supervised"))(0)["source_image"]
+    assert not {image.tobytes() for image in translated} & plain
+
+
+def test_source_only_has_not_seen_the_target() -> None:
+    """As a method too, it keeps the source's colours."""
+    of = config({"name": "supervised", "domains": "source_only"}, data={"colour": {"mode": "online"}})
+    plain = {world().source.image(i).transpose(2, 0, 1).tobytes() for i in range(6)}
+    images = stages(of)[0].batches(context(of, "supervised"))(0)["source_image"]
+    assert {image.tobytes() for image in images} <= plain
 
 
 def test_target_only_sees_every_labelled_image_once_an_epoch() -> None:
