@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from common.backends import installed, open_backend
 from common.checkpoint import sha256
 from common.config import Config, load_config
 from common.errors import UserError
-from convert.onnx_export import metadata, session
+from convert.onnx_export import export_onnx, metadata, session
 from convert.subject import OBJECTIVE, Subject, fill, open_subject
 
 NATIVE = {".pth": "torch", ".pt": "torch", ".safetensors": "torch", ".ckpt": "mindspore", ".onnx": "onnx"}
@@ -27,6 +28,7 @@ class Side:
     objective: Any
     backend: Any
     facts: dict[str, str]
+    weights: dict[str, np.ndarray]  # under PyTorch's names; empty for an ONNX file
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Return raw logits (N, C, h, w) float32 of images (N, 3, H, W) uint8 RGB."""
@@ -71,15 +73,11 @@ def open_side(
         return exported_side(subject, device)
     backend = open_backend(on, device=device, compile=False)
     facts = {**subject.facts(), "backend": on, **backend.describe()}
-    return Side(on, subject.config, fill(backend, subject), backend, facts)
+    return Side(on, subject.config, fill(backend, subject), backend, facts, subject.weights)
 
 
 def exported_side(subject: Subject, device: str = "cpu") -> Side:
     """Export a checkpoint to ONNX in passing and open that."""
-    from tempfile import TemporaryDirectory
-
-    from convert.onnx_export import export_onnx
-
     with TemporaryDirectory(prefix="twinda-") as folder:
         path = Path(folder) / "network.onnx"
         export_onnx(subject, path)
@@ -100,7 +98,7 @@ def _open_exported(path: Path, config: str | None, overrides: Sequence[str], dev
     host = next((name for name in ("torch", "mindspore") if installed(name)), None)
     if host is None:
         raise UserError("onnx: images are prepared by torch or mindspore; install one of them")
-    backend = open_backend(host, device="cpu" if device == "cpu" else device, compile=False)
+    backend = open_backend(host, device=device, compile=False)
     facts = {
         "file": str(path),
         "sha256": sha256(path),
@@ -111,7 +109,7 @@ def _open_exported(path: Path, config: str | None, overrides: Sequence[str], dev
         "device": "cpu",
     }
     objective = OnnxObjective(backend.build(settings, OBJECTIVE), runner)
-    return Side("onnx", settings, objective, backend, facts)
+    return Side("onnx", settings, objective, backend, facts, {})
 
 
 def same_input(first: Side, second: Side) -> None:

@@ -1,0 +1,142 @@
+"""``verify --deep``: loss, every gradient, three optimizer steps and every layer, each beside its float64 noise floor.
+
+A gap is judged by ``||a - b|| <= FLOOR_FACTOR * floor + FLOOR_SLACK * ||b||``, where the floor is the largest of what
+float32 costs PyTorch itself (float32 against float64) and what rounding the weights once more, in three ways, costs in
+float64. A ReLU or a maximum that falls on the other side makes it large; nothing smaller could be asked of any
+implementation. Every step begins with the second side's weights and moments on all sides: else the first such fall
+would be all that later steps show; Adam's eps is at least 1e-4, or it would divide rounding noise by itself.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from common.backends import open_backend
+from common.data.labels import class_set
+from common.data.toy_streets import draw
+from common.draws import generator
+from common.errors import UserError
+from common.tolerances import FLOOR_FACTOR, FLOOR_SLACK
+from convert.optimizer import State
+from convert.probe import Arrays, Probe, disturbed, side_probe, torch_probe
+from convert.sides import Side
+
+STEPS = 3
+ROUNDINGS = (1, 2, 3)  # seeds of the weights' further rounding
+SIZE = (128, 64)  # (width, height) of the batch
+RATES = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}  # large enough for the changes to stand out of rounding
+
+
+@dataclass(frozen=True)
+class Gap:
+    """One comparison; ``error`` and ``floor`` are norms relative to that of the second side."""
+
+    what: str
+    error: float
+    floor: float
+    allowed: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the error is allowed; NaN is not."""
+        return self.error <= self.allowed
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Both sides, and PyTorch in float64, in float32, and in float64 with weights rounded once more."""
+
+    first: Probe
+    second: Probe
+    wide: Probe
+    narrow: Probe
+    rounded: tuple[Probe, ...]
+
+    def each(self) -> tuple[Probe, ...]:
+        """Return all, in this order."""
+        return self.first, self.second, self.wide, self.narrow, *self.rounded
+
+
+def deep(first: Side, second: Side) -> dict:
+    """Compare two networks in depth on one drawn batch.
+
+    Returns:
+        JSON values: ``holds``, the first layer that parts (or None), and the gaps of every group.
+    Raises:
+        UserError: If a side is an ONNX file, which has no gradients, or PyTorch, which gives the floor, is missing.
+    """
+    for side in (first, second):
+        if side.name == "onnx":
+            raise UserError(f"--deep: {side.facts['file']} is an ONNX file, which has no gradients")
+    torch = open_backend("torch", device="cpu", compile=False)
+    probes = Probes(
+        side_probe(first),
+        side_probe(second),
+        torch_probe(torch, second, wide=True),
+        torch_probe(torch, second),
+        tuple(torch_probe(torch, second, wide=True, rounded=way) for way in ROUNDINGS),
+    )
+    batch = _batch(second)
+    groups = {"layers": _gaps("layers", [probe.layers(batch["source_image"]) for probe in probes.each()])}
+    losses, gradients = zip(*(probe.gradients(batch) for probe in probes.each()))
+    groups |= {"losses": _gaps("losses", losses), "gradients": _gaps("gradients", gradients)}
+    groups |= {"changes": [], "moments": []}
+    for number, (changes, moments) in enumerate(_steps(probes, batch, RATES[second.config.optim.name]), 1):
+        groups["changes"] += _gaps("changes", changes, f"step {number}: ")
+        groups["moments"] += _gaps("moments", moments, f"step {number}: ")
+    return {
+        "holds": all(gap.holds for gaps in groups.values() for gap in gaps),
+        "first_layer_that_parts": next((gap.what for gap in groups["layers"] if not gap.holds), None),
+        "rate": RATES[second.config.optim.name],
+        "steps": STEPS,
+        "groups": {name: [{**asdict(gap), "holds": gap.holds} for gap in gaps] for name, gaps in groups.items()},
+    }
+
+
+def _steps(probes: Probes, batch: dict, rate: float) -> Iterator[tuple[list[Arrays], list[Arrays]]]:
+    """Yield the changes and the moments of all probes after each step."""
+    for _ in range(STEPS):
+        weights, state = probes.second.state()
+        for probe in (probes.first, probes.narrow, probes.wide):
+            probe.load(weights, state)
+        for way, probe in zip(ROUNDINGS, probes.rounded):
+            moved = {name: disturbed(name, array, way) for name, array in weights.items()}
+            probe.load(moved, _disturbed(state, way))
+        changes, moments = zip(*(probe.step(batch, rate) for probe in probes.each()))
+        yield list(changes), list(moments)
+
+
+def _disturbed(state: State, way: int) -> State:
+    slots = {slot: {name: disturbed(name, a, way) for name, a in items.items()} for slot, items in state.slots.items()}
+    return State(slots, state.counters)
+
+
+def _batch(side: Side) -> dict[str, np.ndarray]:
+    """Return two drawn images with random labels in blocks, a tenth of them ignored."""
+    images = np.stack([draw(domain, 0, 0, SIZE)[0].transpose(2, 0, 1) for domain in ("game", "camera")])
+    rng = generator(0, "deep")
+    blocks = rng.integers(len(class_set(side.config.classes)), size=(2, SIZE[1] // 8, SIZE[0] // 8))
+    blocks[rng.random(blocks.shape) < 0.1] = 255
+    return {"source_image": images, "source_label": np.kron(blocks, np.ones((8, 8), np.int64)).astype(np.int32)}
+
+
+def _gaps(group: str, results: Sequence[Arrays], prefix: str = "") -> list[Gap]:
+    """Compare the first two results, with the floor from the other three."""
+    first, second, wide, *others = results
+    if group == "layers":  # a twin may need one more inside, for a kernel
+        second = {name: array for name, array in second.items() if name in first and name in wide}
+    elif set(first) != set(second):
+        raise UserError(f"--deep: the sides have other {group}: {', '.join(sorted(set(first) ^ set(second))[:8])}")
+    return [
+        _gap(prefix + name, first[name], want, [other[name] for other in others], wide[name])
+        for name, want in second.items()
+    ]
+
+
+def _gap(what: str, got: np.ndarray, want: np.ndarray, near: Sequence[np.ndarray], wide: np.ndarray) -> Gap:
+    if got.shape != want.shape:
+        return Gap(what, float("inf"), 0.0, 0.0)
+    norm = max(float(np.linalg.norm(want)), 1e-30)
+    floor = max(float(np.linalg.norm(one - wide)) for one in near) / norm
+    return Gap(what, float(np.linalg.norm(got - want)) / norm, floor, FLOOR_FACTOR * floor + FLOOR_SLACK)

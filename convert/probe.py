@@ -1,0 +1,139 @@
+"""One network under examination by ``verify --deep``: layers, losses, gradients and steps under PyTorch's names."""
+
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from common.draws import generator
+from common.names import to_canonical
+from convert.optimizer import State, split, translate
+from convert.sides import Side
+from convert.subject import OBJECTIVE
+
+Arrays = dict[str, np.ndarray]
+_COUNTER = "num_batches_tracked"
+_EPS = 1e-4
+_ROUNDING = 2.0**-24  # half a unit in the last place of float32
+
+
+class Probe:
+    """An objective of either framework. Arrays come out in float64; BatchNorm's counters are left out."""
+
+    def __init__(self, framework: str, objective: Any, backend: Any):
+        self.framework, self.objective, self.backend = framework, objective, backend
+        self._kinds: dict[str, str] = {}
+        if framework == "mindspore":
+            from ms_impl.weights import layer_kinds
+
+            self._kinds = layer_kinds(objective.network)
+
+    def layers(self, images: np.ndarray) -> Arrays:
+        """Return the output of every layer that is a tensor, by the layer's path, in the order of computation."""
+        outputs: Arrays = {}
+
+        def keep(path: str) -> Callable:
+            def hook(_layer, _inputs, output):
+                if not isinstance(output, tuple) and path:
+                    outputs[path] = self.backend.numpy(output).astype(np.float64)
+
+            return hook
+
+        network = self.objective.evaluated
+        layers = network.named_modules() if self.framework == "torch" else network.cells_and_names()
+        handles = [layer.register_forward_hook(keep(path)) for path, layer in layers]
+        self.objective.predict(images)
+        for handle in handles:
+            handle.remove()
+        return outputs
+
+    def gradients(self, batch: Mapping[str, np.ndarray]) -> tuple[Arrays, Arrays]:
+        """Return losses and gradients; trains nothing."""
+        losses, gradients = self.objective.gradients(batch)
+        values = {name: np.asarray(self.backend.numpy(one), np.float64) for name, one in losses.items()}
+        return values, self._model(gradients)
+
+    def state(self) -> tuple[Arrays, State]:
+        """Return the weights and the optimizer's state."""
+        parts = self.objective.state()
+        _, state = split(parts["optimizer"], self.framework, only=True)
+        if self.framework == "mindspore":
+            state, _ = translate(state, {name: self._canonical(name) for name in parts["model"]}, "torch")
+        return self._model(parts["model"]), state
+
+    def load(self, weights: Arrays, state: State) -> None:
+        """Go on from the weights and the optimizer's state of another probe."""
+        parts = self.objective.state()
+        model = {name: weights.get(self._canonical(name), array) for name, array in parts["model"].items()}
+        if self.framework == "mindspore":
+            names = {self._canonical(name): name for name in parts["model"]}
+            state, _ = translate(state, names, "mindspore", self.objective.config.optim.betas)
+        self.objective.load_state({**parts, "model": model, "optimizer": state.flat(self.framework)})
+
+    def step(self, batch: Mapping[str, np.ndarray], rate: float) -> tuple[Arrays, Arrays]:
+        """Train on a batch; return the change of every weight and statistic, and the moments behind it."""
+        before, _ = self.state()
+        self.objective.step(batch, rate)
+        after, state = self.state()
+        moments = {name: np.asarray(array, np.float64) for name, array in state.flat("torch").items()}
+        return {name: after[name] - before[name] for name in after}, moments
+
+    def _model(self, arrays: Mapping[str, np.ndarray]) -> Arrays:
+        kept = {name: array for name, array in arrays.items() if not name.endswith(_COUNTER)}
+        return {self._canonical(name): np.asarray(array, np.float64) for name, array in kept.items()}
+
+    def _canonical(self, name: str) -> str:
+        return to_canonical(name, self._kinds)
+
+
+def side_probe(side: Side) -> Probe:
+    """Return a side for examination, its weights and configuration in a fresh objective."""
+    objective = side.backend.build(examined(side.config), OBJECTIVE)
+    objective.load_weights(side.objective.state()["model"])
+    return Probe(side.name, objective, side.backend)
+
+
+def examined(config: Any) -> Any:
+    """Return a configuration whose Adam does not divide rounding noise by itself: gradients below eps count little."""
+    return config.model_copy(update={"optim": config.optim.model_copy(update={"eps": max(config.optim.eps, _EPS)})})
+
+
+def torch_probe(backend: Any, side: Side, wide: bool = False, rounded: int = 0) -> Probe:
+    """Return PyTorch with a side's weights.
+
+    Args:
+        backend: PyTorch's, on the CPU.
+        side: Whose weights and configuration.
+        wide: Compute in float64.
+        rounded: Not 0: move every weight by as much as rounding to float32 does, in a way that this seed draws.
+    """
+    with _default_dtype(wide):
+        objective = backend.build(examined(side.config), OBJECTIVE)
+    weights = side.weights
+    if rounded:
+        weights = {name: disturbed(name, array, rounded) for name, array in weights.items()}
+    objective.load_weights(weights)
+    if wide:
+        normalise = objective.normalise
+        objective.normalise = lambda images: normalise(images).double()
+    return Probe("torch", objective, backend)
+
+
+def disturbed(name: str, array: np.ndarray, seed: int) -> np.ndarray:
+    """Return an array in float64, moved by random rounding of float32; integers stay."""
+    if array.dtype.kind != "f":
+        return array
+    noise = generator(seed, "rounding", name).uniform(-1.0, 1.0, array.shape)
+    return array.astype(np.float64) * (1.0 + _ROUNDING * noise)
+
+
+@contextmanager
+def _default_dtype(wide: bool):
+    import torch
+
+    torch.set_default_dtype(torch.float64 if wide else torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
