@@ -119,7 +119,8 @@ def _predictor(backend, config: Config, weights: Path):
         try:
             objective.load_weights(backend.load(native))
         except UserError as error:
-            raise UserError(str(error).replace(str(native), str(weights))) from None
+            line = str(error).replace(str(native), str(weights))
+            raise UserError(line if str(weights) in line else f"{weights}: {line}") from None
     return backend.predictor(objective, config.evaluate)
 
 

@@ -23,6 +23,7 @@ from common.cli import run  # noqa: E402
 from common.config import Config, dump, load_config  # noqa: E402
 from common.data.roles import open_roles  # noqa: E402
 from common.engine import Engine  # noqa: E402
+from common.errors import UserError  # noqa: E402
 from common.log import RunLog  # noqa: E402
 from common.methods import stages  # noqa: E402
 from common.plan import plan_table, rehearse  # noqa: E402
@@ -55,13 +56,15 @@ def main() -> int:
 
 
 def _train(config: Config, backend, plan: list, folder: RunFolder, options: argparse.Namespace) -> int:
-    writer = backend.rank == 0
-    if writer:
+    roles, writer = open_roles(config), backend.rank == 0
+    if config.network.weights and not config.network.weights.is_file():
+        raise UserError(f"network.weights: {config.network.weights}: no such file")
+    if writer:  # what can be seen to fail has failed by now: no old run is overwritten in vain
         folder.open(dump(config), " ".join(_command()), options.resume, options.overwrite)
     backend.barrier()
     log = RunLog(folder if writer else None)
     log.note(f"{config.name} on {backend.name}, {backend.world} x {backend.device}: {folder.path}")
-    Engine(config, backend, plan, open_roles(config), folder, log).run(options.stages)
+    Engine(config, backend, plan, roles, folder, log).run(options.stages)
     if writer:
         found = [read_run(folder.path)]
         write_report(found, folder.report)
