@@ -144,7 +144,8 @@ class _Adam:
         self._steps += 1
         root = math.sqrt(1.0 - beta2**self._steps)
         rate, eps = lr * root / (1.0 - beta1**self._steps), self._config.eps * root
-        self._apply(tuple(gradients), _scalar(rate), _scalar(eps), _scalar(1.0 - lr * self._config.weight_decay))
+        kept = 1.0 - lr * self._config.weight_decay
+        self._apply(_scalar(rate), _scalar(eps), _scalar(kept), *gradients)  # a tuple would be taken for a constant
 
     def moments(self) -> dict[str, list[np.ndarray]]:
         kinds = {"moment1": self._moment1, "moment2": self._moment2}
@@ -175,7 +176,7 @@ def _adam_update(
     (beta1, beta2), decay, decoupled = config.betas, config.weight_decay, config.name == "adamw"
     new1, new2 = 1.0 - beta1, 1.0 - beta2  # here, in double: a graph would subtract in float32
 
-    def update(gradients: tuple[Tensor, ...], rate: Tensor, eps: Tensor, kept: Tensor) -> Tensor:
+    def update(rate: Tensor, eps: Tensor, kept: Tensor, *gradients: Tensor) -> Tensor:
         for p, m, v, g in zip(weights, first, second, gradients):
             if decay and decoupled:
                 ops.assign(p, p * kept)
