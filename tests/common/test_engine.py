@@ -24,7 +24,7 @@ from common.log import RunLog, read_journal
 from common.pictures import read_png, write_png
 from common.run_folder import RunFolder
 from common.stage import Stage
-from common.stop import Stopped
+from common.stop import Stopped, StopSignal
 from tests.fake_backend import FakeBackend, FakeDataset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -227,6 +227,45 @@ def test_a_new_way_of_scoring_scores_again_without_training(tmp_path: Path) -> N
         green_and_blue = [after["scores"][which]["iou"][name] for name in ("green", "blue")]
         assert after["scores"][which]["value"] == pytest.approx(np.mean(green_and_blue), abs=0.006)
         assert after["scores"][which]["iou"] == before["scores"][which]["iou"]
+
+
+def test_the_best_weights_are_handed_on_when_asked(tmp_path: Path) -> None:
+    """To the stage that starts from them and as the frozen teacher; chosen on the validation set."""
+    seen: list[dict] = []
+
+    class Watched(FakeBackend):
+        def build(self, *args, frozen=None):
+            seen.append(frozen)
+            return super().build(*args, frozen=frozen)
+
+    settings = config(train__hand_on="best", train__evaluate_every=1, optim__lr=0.9)
+    run(tmp_path, settings=settings, backend=Watched())
+    scores = read_json(tmp_path / "stages" / "teacher" / "done.json")["scores"]
+    assert scores["best"]["step"] < STEPS and scores["best"]["value"] > scores["last"]["value"]
+    best, _ = checkpoint.load(FakeBackend(), tmp_path / f"stages/teacher/best/step-{scores['best']['step']:06d}")
+    assert set(best) == {"model", "ema"}
+    assert np.array_equal(seen[1]["teacher"]["weight"], best["ema"]["weight"])
+
+
+def test_several_ranks_stop_together() -> None:
+    """A signal to any of them counts, at a step at which all ask."""
+    backend = FakeBackend()
+    backend.world, backend.average = 2, lambda values: dict.fromkeys(values, 0.5)  # the other rank was told
+    with StopSignal(backend) as stop, stop.at_next_step():
+        assert stop.asked(together=False) == 0
+        assert stop.asked(together=True) == signal.SIGTERM
+
+
+def test_a_second_signal_stops_at_once() -> None:
+    """As does one outside a step."""
+    with StopSignal(FakeBackend()) as stop:
+        with stop.at_next_step():
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop.asked(together=True) == signal.SIGINT
+            with pytest.raises(Stopped):
+                os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Stopped):
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_only_the_stages_asked_for(tmp_path: Path) -> None:
