@@ -1,5 +1,6 @@
 """One network under examination by ``verify --deep``: layers, losses, gradients and steps under PyTorch's names."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -32,11 +33,14 @@ class Probe:
     def layers(self, images: np.ndarray) -> Arrays:
         """Return the output of every layer that is a tensor, by the layer's path, in the order of computation."""
         outputs: Arrays = {}
+        calls: Counter[str] = Counter()
 
         def keep(path: str) -> Callable:
             def hook(_layer, _inputs, output):
                 if not isinstance(output, tuple) and path:
-                    outputs[path] = self.backend.numpy(output).astype(np.float64)
+                    calls[path] += 1  # a layer may serve twice, as an activation does
+                    name = path if calls[path] == 1 else f"{path}, call {calls[path]}"
+                    outputs[name] = self.backend.numpy(output).astype(np.float64)
 
             return hook
 

@@ -44,7 +44,11 @@ def odd_tensors() -> dict[str, np.ndarray]:
             f"{name}.deep.est.path": numbers((1, 2, 1, 3, 1), dtype),
         }
     result |= {"": numbers((2,)), "x" * 300: numbers((1,)), "spaces and / slashes": numbers((3,))}
-    result |= {"na\u00efve.\u91cd\u307f..dots.": numbers((2, 2)), "none": np.empty((0,), np.float32), "0.1.2": numbers((7,))}
+    result |= {
+        "na\u00efve.\u91cd\u307f..dots.": numbers((2, 2)),
+        "none": np.empty((0,), np.float32),
+        "0.1.2": numbers((7,)),
+    }
     return result
 
 

@@ -1,0 +1,82 @@
+"""Rung P1 for ONNX: every network, at three sizes, against both frameworks. A new network is one line in a table."""
+
+import numpy as np
+import pytest
+
+from common.backends import open_backend
+from common.config import load_config
+from common.draws import generator
+from common.tolerances import LOGITS_ONNX
+from convert.onnx_export import CONFIG_KEY, SIZES, export_mindir, export_onnx, metadata, session
+from convert.reading import read
+from convert.sides import open_side
+from convert.subject import Subject, fill
+from tests.compare import assert_close
+from tests.twins import need_both
+
+pytestmark = pytest.mark.slow
+NETWORKS = {
+    "deeplabv2-18, torch pooling": ["network.depth=18", "network.maxpool=ceil"],
+    "deeplabv2-50, MindSpore pooling": ["network.depth=50", "network.maxpool=same", "network.aux=false"],
+    "deeplabv2-101, torchvision form": ["network.depth=101", "network.maxpool=floor", "network.stride_in=conv2"],
+}
+
+
+@pytest.fixture(scope="module")
+def backends():
+    need_both()
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    return {name: open_backend(name, device="cpu", compile=False) for name in ("torch", "mindspore")}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def subject(request, backends, tmp_path_factory) -> Subject:
+    """A trained-like network: running statistics that are not those of the start."""
+    config = load_config("ddm/toy", [*NETWORKS[request.param], "network.width=8"])
+    objective = backends["torch"].build(config, "supervised")
+    weights = objective.state()["model"]
+    rng = generator(0, "statistics")
+    for name, array in weights.items():
+        if "running_" in name:
+            weights[name] = (np.abs(array) + rng.uniform(0.1, 0.5, array.shape)).astype(np.float32)
+    path = tmp_path_factory.mktemp("onnx") / "model.pth"
+    backends["torch"].save(weights, path)
+    return Subject(path, config, read(path).weights)
+
+
+def test_onnx_equals_both_frameworks_at_three_sizes(subject, backends, tmp_path):
+    checked = export_onnx(subject, tmp_path / "network.onnx")
+    assert len(checked) == len(SIZES) and max(checked.values()) <= LOGITS_ONNX
+    runner = session(str(tmp_path / "network.onnx"))
+    objectives = {name: fill(backend, subject) for name, backend in backends.items()}
+    for count, height, width in SIZES:
+        images = generator(1, height).standard_normal((count, 3, height, width), np.float32)
+        (got,) = runner.run(None, {"images": images})
+        for name, backend in backends.items():
+            want = backend.numpy(objectives[name].logits(backend.tensor(images)))
+            assert_close(f"{name} {count}x{height}x{width}", got, want, LOGITS_ONNX)
+    told = runner.get_modelmeta().custom_metadata_map
+    assert told["channel_order"] == "bgr" and len(told["classes"].split(",")) == 19
+    assert told["mean"].startswith("104.00698793,") and len(told["config_digest"]) == 64
+    assert metadata(told, "file")["network"]["depth"] == subject.config.network.depth
+    assert CONFIG_KEY in told and {o.version for o in runner_opsets(tmp_path / "network.onnx")} == {18}
+    images = generator(2, "images").integers(0, 256, (2, 3, 40, 56), dtype=np.uint8)
+    alone, native = open_side(tmp_path / "network.onnx"), objectives["torch"].predict(images)
+    assert_close("uint8 images", alone.logits(images), backends["torch"].numpy(native), LOGITS_ONNX)
+
+
+def runner_opsets(path):
+    import onnx
+
+    return onnx.load(path).opset_import
+
+
+def test_mindir_is_read_back_by_mindspore(subject, backends, tmp_path):
+    import mindspore
+    from mindspore import nn
+
+    export_mindir(subject, tmp_path / "network.mindir", (56, 40))
+    network = nn.GraphCell(mindspore.load(str(tmp_path / "network.mindir")))
+    images = generator(3, "images").standard_normal((1, 3, 40, 56), np.float32)
+    want = fill(backends["mindspore"], subject).logits(backends["mindspore"].tensor(images))
+    assert_close("mindir", network(mindspore.Tensor(images)).asnumpy(), want.asnumpy(), 0.0)
