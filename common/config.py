@@ -149,16 +149,24 @@ def _plain(node: yaml.Node, path: tuple, file: Path, places: dict) -> Any:
         raise UserError(f"{file}:{node.start_mark.line + 1}: not valid YAML here: tag {node.tag}; plain values only")
     if isinstance(node, yaml.MappingNode):
         result: dict = {}
-        for key_node, value_node in node.value:
+        for key_node, value_node in _pairs(node, file):
             key = yaml.SafeLoader("").construct_object(key_node)
-            if key in result:
-                raise UserError(f"{file}:{key_node.start_mark.line + 1}: key {key!r} appears twice")
             places[(*path, key)] = f"{file}:{key_node.start_mark.line + 1}"
             result[key] = _plain(value_node, (*path, key), file, places)
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item, (*path, index), file, places) for index, item in enumerate(node.value)]
     return yaml.SafeLoader("").construct_object(node)
+
+
+def _pairs(node: yaml.MappingNode, file: Path) -> list[tuple[yaml.Node, yaml.Node]]:
+    """Return keys and values of a mapping, those of ``<<: *anchor`` first; a key that is written twice is refused."""
+    written = [key_node.value for key_node, _ in node.value]
+    for number, (key_node, _) in enumerate(node.value):
+        if key_node.value in written[:number]:
+            raise UserError(f"{file}:{key_node.start_mark.line + 1}: key {key_node.value!r} appears twice")
+    yaml.SafeLoader("").flatten_mapping(node)
+    return node.value
 
 
 def _merge(base: dict, over: dict) -> None:

@@ -51,6 +51,14 @@ def test_extends_merges_and_replaces(tmp_path: Path) -> None:
     assert other.method.name == "supervised"
 
 
+def test_yaml_anchors_merge(tmp_path: Path) -> None:
+    """``<<: *anchor`` takes over keys, and keys written beside it win."""
+    pair = "  source: &s {layout: gta5, root: data/s, every: 3}\n  target: {<<: *s, every: 2}\n"
+    text = SMALL.replace("  val: {", pair + "  val: {")
+    data = load_config(write(tmp_path, text)).data
+    assert (data.target.layout, str(data.target.root), data.target.every, data.source.every) == ("gta5", "data/s", 2, 3)
+
+
 def test_overrides_win_in_order(tmp_path: Path) -> None:
     """``--set`` values are YAML and the last one wins."""
     path = write(tmp_path, SMALL)
