@@ -69,18 +69,18 @@ def write_scores(folder: Path, evaluation: Evaluation) -> None:
 
 
 def score_table(evaluations: dict[str, Evaluation]) -> Table:
-    """Return one line a class and mean, one column an evaluation, and the difference when there are two.
+    """Return one line a class and mean, one column an evaluation, and the differences from the first one.
 
     A mean that an absent class makes meaningless is followed by the mean over the classes that are there.
     """
     names, found = list(evaluations), list(evaluations.values())
-    table = Table("IoU in percent", ["class", *names, *(["difference"] if len(names) == 2 else [])])
+    gaps = ["difference"] if len(names) == 2 else [f"{names[0]} - {name}" for name in names[1:]]
+    table = Table("IoU in percent", ["class", *names, *gaps])
     records = [evaluation.record() for evaluation in found]
     for section, note in (("iou", ""), ("summary", ""), ("means_of_present", ", present classes")):
         for name in records[0][section]:
             values = [record[section][name] for record in records]
             if not note or values != [record["summary"][name] for record in records]:
-                gap = [difference(*values)] if len(values) == 2 else []
-                table.add(name + note, *map(number, values), *gap)
+                table.add(name + note, *map(number, values), *(difference(values[0], value) for value in values[1:]))
         table.end_group()
     return table

@@ -2,16 +2,19 @@
 
     python scripts/evaluate.py runs/ddm/toy/torch                                  # the last row of a run
     python scripts/evaluate.py runs/ddm/toy/torch --stage round1/region --best     # another row, its best weights
-    python scripts/evaluate.py runs/ddm/toy/torch --backends torch,mindspore       # the same weights on both
+    python scripts/evaluate.py runs/ddm/toy/torch --backends torch,mindspore,onnx  # the same weights on all
+    python scripts/evaluate.py --backends mindspore,torch,onnx student.ckpt --config ddm/toy
     python scripts/evaluate.py ddm/gta5_to_cityscapes_100 --backend torch --weights student.pth
     python scripts/evaluate.py runs/ddm/toy/torch --image street.png --out out     # overlay of an image, or of a folder
 
 Prints IoU of each class and the published numbers beside ours. --out receives scores.json and confusion.csv, with
 --save-predictions also a PNG an image: train ids, or the label ids that the official Cityscapes evaluator reads.
-Weights of one framework are converted on their way to the other.
+Weights of one framework are converted on their way to the other. Several backends: their differences, and the share
+of pixels on which each disagrees with the first; --out also receives disagreement.json and pictures of where.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +26,7 @@ import numpy as np  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 from common.backends import BACKENDS, open_backend  # noqa: E402
-from common.checkpoint import verify  # noqa: E402
+from common.checkpoint import verify, write_text  # noqa: E402
 from common.cli import run  # noqa: E402
 from common.config import Config, load_config  # noqa: E402
 from common.data.check import check  # noqa: E402
@@ -32,13 +35,16 @@ from common.data.labels import class_set  # noqa: E402
 from common.data.lists import scan  # noqa: E402
 from common.data.roles import open_dataset  # noqa: E402
 from common.data.transforms import resize_image  # noqa: E402
+from common.disagreement import Disagreement  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from common.evaluate import Evaluation, evaluate  # noqa: E402
 from common.export import score_table, write_overlay, write_prediction, write_scores  # noqa: E402
+from common.pictures import fitted, write_png  # noqa: E402
 from common.report.tables import Table, number  # noqa: E402
 from common.run_folder import RunFolder  # noqa: E402
 
 SUFFIXES = {"torch": ".pth", "mindspore": ".ckpt"}
+WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors")
 
 
 def main() -> int:
@@ -50,17 +56,24 @@ def main() -> int:
     config, weights, title = _what(options)
     names = (options.backends or options.backend or _backend_of(weights)).split(",")
     evaluations: dict[str, Evaluation] = {}
-    for name in names:
-        backend = open_backend(name, device=options.device)
-        predictor = _predictor(backend, config, weights)
-        if options.image:
-            _predict_images(config, predictor, options, name if len(names) > 1 else "")
-        else:
-            evaluations[name] = _score(config, backend, predictor, options, name if len(names) > 1 else "")
-        backend.close()
+    with TemporaryDirectory(prefix="twinda-") as folder:
+        disagreement = Disagreement(Path(folder), class_set(config.classes)) if len(names) > 1 else None
+        for name in names:
+            backend, predictor = _open(name, config, weights, options.device)
+            part = name if len(names) > 1 else ""
+            if options.image:
+                _predict_images(config, predictor, options, part)
+            else:
+                watch = disagreement.watcher(name) if disagreement else None
+                evaluations[name] = _score(config, backend, predictor, options, part, watch)
+            backend.close()
+        if evaluations and disagreement and options.out:
+            _write_disagreement(disagreement, config, options.out)
     if evaluations:
         console.print(f"{title}: {weights}", soft_wrap=True)
         console.print(score_table(evaluations).rich())
+        if disagreement:
+            console.print(disagreement.table().rich())
         if config.published:
             console.print(_published(config, evaluations).rich())
     return 0
@@ -74,6 +87,8 @@ def _what(options: argparse.Namespace) -> tuple[Config, Path, str]:
     if options.flip:
         overrides.append("evaluate.flip=true")
     folder = RunFolder(Path(options.what))
+    if Path(options.what).is_file() and Path(options.what).suffix in WEIGHTS:
+        return _config_above(Path(options.what), options.config, overrides), Path(options.what), Path(options.what).name
     if not folder.exists():
         config = load_config(options.what, overrides)
         if not options.weights:
@@ -97,6 +112,15 @@ def _what(options: argparse.Namespace) -> tuple[Config, Path, str]:
     return config, file, f"{plan[stage]}{', best (oracle)' if options.best else ''}"
 
 
+def _config_above(weights: Path, named: str | None, overrides: list[str]) -> Config:
+    """Return the configuration of a weights file: the one named, or that of the run it lies in."""
+    above = (folder / "config.yaml" for folder in weights.resolve().parents)
+    found = named or next((str(path) for path in above if path.is_file()), None)
+    if found is None:
+        raise UserError(f"{weights}: lies in no run folder; say which network it fills: --config CONFIG")
+    return load_config(found, overrides)
+
+
 def _backend_of(weights: Path) -> str:
     """Return the framework whose files end like this one."""
     found = next((name for name, suffix in SUFFIXES.items() if suffix == weights.suffix), None)
@@ -105,13 +129,28 @@ def _backend_of(weights: Path) -> str:
     return found
 
 
+def _open(name: str, config: Config, weights: Path, device: str) -> tuple:
+    """Return a backend, and what predicts with the weights on it; ``onnx`` exports them on the way."""
+    if name != "onnx":
+        backend = open_backend(name, device=device)
+        return backend, _predictor(backend, config, weights)
+    from convert.inspection import canonical_weights  # only when ONNX is asked for
+    from convert.reading import read
+    from convert.sides import exported_side
+    from convert.subject import Subject
+
+    bare = config.model_copy(update={"network": config.network.model_copy(update={"weights": None})})
+    side = exported_side(Subject(weights, bare, canonical_weights(read(weights))), "cpu")
+    return side.backend, side.predictor()
+
+
 def _predictor(backend, config: Config, weights: Path):
     """Build the network, fill it, return what predicts with it."""
     bare = config.model_copy(update={"network": config.network.model_copy(update={"weights": None})})
     objective = backend.build(bare, "supervised")
     with TemporaryDirectory(prefix="twinda-") as folder:
         native = weights
-        if weights.suffix in SUFFIXES.values() and weights.suffix != backend.suffix:
+        if weights.suffix in WEIGHTS and weights.suffix != backend.suffix:
             from convert.single import convert_file  # only when the frameworks differ
 
             native = Path(folder) / f"weights{backend.suffix}"
@@ -124,21 +163,33 @@ def _predictor(backend, config: Config, weights: Path):
     return backend.predictor(objective, config.evaluate)
 
 
-def _score(config: Config, backend, predictor, options: argparse.Namespace, part: str) -> Evaluation:
-    """Predict the validation set, save what was asked for, return the scores."""
+def _score(config: Config, backend, predictor, options: argparse.Namespace, part: str, watch=None) -> Evaluation:
+    """Predict the validation set, save what was asked for, return the scores; ``watch`` sees every prediction too."""
     classes, out = class_set(config.classes), options.out and options.out / part
     dataset = open_dataset(config.data.val, classes, "data.val")
     check(dataset)
 
     def save(index: int, prediction: np.ndarray, truth: np.ndarray) -> None:
-        write_prediction(out / "predictions", dataset.names[index], prediction, classes, options.save_predictions)
+        if options.save_predictions:
+            write_prediction(out / "predictions", dataset.names[index], prediction, classes, options.save_predictions)
+        if watch:
+            watch(index, prediction, truth)
 
-    watch = save if options.save_predictions else None
     settings = config.classes.left_out, config.evaluate.batch_size
-    result = evaluate(predictor.labels, dataset, classes, *settings, watch, backend)
+    result = evaluate(predictor.labels, dataset, classes, *settings, save, backend)
     if out:
         write_scores(out, result)
     return result
+
+
+def _write_disagreement(disagreement: Disagreement, config: Config, out: Path) -> None:
+    """Write where the backends disagree: numbers, and pictures of the images on which they do most."""
+    dataset = open_dataset(config.data.val, class_set(config.classes), "data.val")
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "disagreement.json", json.dumps(disagreement.record(), indent=1) + "\n")
+    pictures = disagreement.pictures(lambda index: fitted(dataset.image(index), dataset.label(index).shape[::-1]))
+    for name, picture in pictures.items():
+        write_png(out / f"disagreement_{name}", picture)
 
 
 def _predict_images(config: Config, predictor, options: argparse.Namespace, part: str) -> None:
@@ -169,11 +220,12 @@ def _published(config: Config, evaluations: dict[str, Evaluation]) -> Table:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", metavar="CONFIG_OR_RUN", help="a run folder, or a configuration with --weights")
+    parser.add_argument("what", metavar="RUN_OR_WEIGHTS", help="a run folder, weights, or a config with --weights")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--backend", choices=BACKENDS, help="framework; without it that of the weights")
-    which.add_argument("--backends", metavar="A,B", help="several frameworks, side by side")
+    which.add_argument("--backends", metavar="A,B", help="several, side by side: torch, mindspore, onnx")
     parser.add_argument("--weights", type=Path, help="a .pth or .ckpt file, instead of a run's own")
+    parser.add_argument("--config", help="configuration of a weights file that lies in no run folder")
     parser.add_argument("--stage", help="stage of the run; without it the last that was scored")
     parser.add_argument("--best", action="store_true", help="the weights that scored best on target labels (an oracle)")
     parser.add_argument("--image", type=Path, help="predict this image, or all below this folder, instead of scoring")

@@ -161,3 +161,26 @@ def test_report_of_two_runs(finished: Path, tmp_path: Path, call) -> None:
     assert "diff." in out and "+0.0" in out and (tmp_path / "report" / "index.html").exists()
     status, _, err = call("report", tmp_path)
     assert status == 2 and "not a run folder" in err
+
+
+@pytest.mark.slow
+def test_one_table_of_all_backends_from_a_checkpoint_of_either(finished: Path, tmp_path: Path, call) -> None:
+    """Columns, differences, disagreement; a weights file finds its own configuration."""
+    for package in ("mindspore", "onnxruntime"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    out = tmp_path / "out"
+    (weights,) = finished.rglob("model.pth")
+    status, text, err = call("evaluate", "--backends", "mindspore,torch,onnx", weights, "--out", out)
+    assert status == 0, err
+    assert "mindspore" in text and "Pixels with other labels" in text
+    found = json.loads((out / "disagreement.json").read_text())
+    assert set(found) == {"torch", "onnx"} and all(pair["share"] <= 1e-3 for pair in found.values())
+    assert {path.parent.name for path in out.glob("*/scores.json")} == {"mindspore", "torch", "onnx"}
+    native = tmp_path / "elsewhere.ckpt"
+    from convert.single import convert_file
+
+    convert_file(weights, native)
+    status, _, err = call("evaluate", native)
+    assert status == 2 and "say which network it fills: --config" in err
+    status, text, err = call("evaluate", native, "--config", finished / "config.yaml")
+    assert status == 0 and "mIoU19" in text, err

@@ -1,0 +1,121 @@
+"""Where several evaluations of the same weights disagree: the share of pixels, and pictures of the worst images."""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from common.data.labels import ClassSet
+from common.pictures import coloured, read_png, sheet, write_png
+from common.report.tables import Table
+
+_PICTURES = 4
+
+
+@dataclass
+class Pair:
+    """What two evaluations have in common.
+
+    Attributes:
+        pixels: Pixels compared, ignored ones included.
+        different: Those with other train ids.
+        matrix: (C, C) int64, rows classes of the first, columns of the second.
+        worst: (different pixels, index of the image) of the images that differ most.
+    """
+
+    matrix: np.ndarray
+    pixels: int = 0
+    different: int = 0
+
+    def __post_init__(self) -> None:
+        self.worst: list[tuple[int, int]] = []
+
+    def add(self, index: int, first: np.ndarray, second: np.ndarray) -> None:
+        """Compare two label maps (H, W) uint8 of one image."""
+        unequal = int((first != second).sum())
+        self.pixels += first.size
+        self.different += unequal
+        classes = len(self.matrix)
+        pairs = first.reshape(-1).astype(np.int64) * classes + second.reshape(-1)
+        self.matrix += np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+        if unequal:
+            heapq.heappush(self.worst, (unequal, index))
+            if len(self.worst) > _PICTURES:
+                heapq.heappop(self.worst)
+
+
+class Disagreement:
+    """Compares every evaluation with the first one; the first one's label maps wait on the disk."""
+
+    def __init__(self, folder: Path, classes: ClassSet):
+        """Keep label maps in ``folder``, which its owner removes."""
+        self._folder, self._classes = folder, classes
+        self._first: str | None = None
+        self.pairs: dict[str, Pair] = {}
+
+    def watcher(self, name: str) -> Callable[[int, np.ndarray, np.ndarray], None]:
+        """Return what is called with (index, prediction, truth) of every image of the evaluation ``name``."""
+        if self._first is None:
+            self._first = name
+            return lambda index, prediction, _: write_png(self._place(name, index), prediction)
+        pair = self.pairs[name] = Pair(np.zeros((len(self._classes), len(self._classes)), np.int64))
+
+        def compare(index: int, prediction: np.ndarray, _: np.ndarray) -> None:
+            before = [entry[1] for entry in pair.worst]
+            pair.add(index, read_png(self._place(self._first, index)), prediction)
+            after = [entry[1] for entry in pair.worst]
+            if index in after:
+                write_png(self._place(name, index), prediction)
+            for gone in set(before) - set(after):
+                self._place(name, gone).unlink()
+
+        return compare
+
+    def table(self) -> Table:
+        """Return one line a pair: the share of pixels with other labels, and the classes that are exchanged most."""
+        table = Table("Pixels with other labels", ["backends", "most exchanged", "pixels", "share in %"], texts=2)
+        for name, pair in self.pairs.items():
+            off = pair.matrix.copy()
+            np.fill_diagonal(off, 0)
+            one, two = np.unravel_index(off.argmax(), off.shape)
+            swap = f"{self._classes.names[one]} / {self._classes.names[two]}" if off.any() else "-"
+            share = 100.0 * pair.different / max(pair.pixels, 1)
+            table.add(f"{self._first}, {name}", swap, str(pair.different), f"{share:.4f}")
+        return table
+
+    def record(self) -> dict:
+        """Return everything as a JSON object."""
+        return {
+            name: {
+                "against": self._first,
+                "pixels": pair.pixels,
+                "different": pair.different,
+                "share": pair.different / max(pair.pixels, 1),
+                "matrix": pair.matrix.tolist(),
+                "worst": [{"image": index, "different": count} for count, index in sorted(pair.worst, reverse=True)],
+            }
+            for name, pair in self.pairs.items()
+        }
+
+    def pictures(self, image: Callable[[int], np.ndarray]) -> dict[str, np.ndarray]:
+        """Return file name -> picture of the images that differ most: image, both label maps, the pixels that differ.
+
+        Args:
+            image: Index -> (H, W, 3) uint8 RGB at the size of the label maps.
+        """
+        result = {}
+        for name, pair in self.pairs.items():
+            rows = []
+            for _, index in sorted(pair.worst, reverse=True):
+                first, second = (read_png(self._place(side, index)) for side in (self._first, name))
+                where = np.where((first != second)[..., None], np.uint8([210, 30, 30]), np.uint8([230, 230, 230]))
+                painted = [coloured(one, self._classes.palette()) for one in (first, second)]
+                rows.append([image(index), *painted, where])
+            if rows:
+                result[f"{self._first}_{name}.png"] = sheet(rows, ["image", str(self._first), name, "different"])
+        return result
+
+    def _place(self, name: str | None, index: int) -> Path:
+        return self._folder / f"{name}_{index:06d}.png"
