@@ -97,7 +97,9 @@ def run(out: Path, settings: Config | None = None, plan: list[Stage] | None = No
     try:
         roles = options.pop("roles", None) or data()
         engine = Engine(settings, backend, plan or stages(), roles, folder, RunLog(folder))
-        engine.run(options.pop("wanted", "*"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("common.examples.WIDTH", 40)  # pixels; these tests write thousands of pictures
+            engine.run(options.pop("wanted", "*"))
     finally:
         folder.close()
     return backend
