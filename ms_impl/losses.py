@@ -29,8 +29,12 @@ def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     target = ops.where(valid, label, ops.zeros_like(label))
     log_p = _log_softmax(_wide(logits))
     picked = ops.gather_elements(log_p, 1, target.expand_dims(1)).squeeze(1)
-    count = valid.astype(mindspore.float32).sum()
-    return -(picked * valid.astype(mindspore.float32)).sum() / ops.maximum(count, 1.0)
+    return -(picked * valid.astype(mindspore.float32)).sum() / ops.maximum(valid_pixels(label), 1.0)
+
+
+def valid_pixels(label: Tensor) -> Tensor:
+    """Return how many pixels of (N, H, W) integers are neither 255 nor negative, as () float32."""
+    return ops.logical_and(label >= 0, label != IGNORED).astype(mindspore.float32).sum()
 
 
 def segmentation_loss(

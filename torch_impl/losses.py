@@ -26,10 +26,14 @@ def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     Returns:
         () float32; 0 with zero gradient when no pixel is valid.
     """
-    valid = (label >= 0) & (label != IGNORED)
-    target = torch.where(valid, label, IGNORED).long()
+    target = torch.where(label >= 0, label, IGNORED).long()
     total = functional.cross_entropy(_wide(logits), target, ignore_index=IGNORED, reduction="sum")
-    return total / valid.sum().clamp(min=1)
+    return total / valid_pixels(label).clamp(min=1)
+
+
+def valid_pixels(label: Tensor) -> Tensor:
+    """Return how many pixels of (N, H, W) integers are neither 255 nor negative, as () float32."""
+    return ((label >= 0) & (label != IGNORED)).sum().float()
 
 
 def segmentation_loss(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import Module as Network
 
@@ -33,6 +34,7 @@ class Objective(nn.Module):
 
     Attributes:
         ROLES: Names of the networks that are held fixed; each becomes an attribute, or None when not given.
+        alone: Whether this is the only rank.
         network: The network that trains.
         average: Its averaged copy when ``train.ema`` asks for one, else None.
     """
@@ -52,7 +54,7 @@ class Objective(nn.Module):
             UserError: If weights do not fit, or the device lacks what ``train`` asks for.
         """
         super().__init__()
-        self.config, self.backend = config, backend
+        self.config, self.backend, self.alone = config, backend, backend.world == 1
         self.network = self._new_network(trains=True)
         self._load_initial_weights()
         self.average = self._new_network() if config.train.ema is not None else None
@@ -79,6 +81,18 @@ class Objective(nn.Module):
         if self.config.input.order == "bgr":
             images = images.flip(1)
         return (images * self.config.input.scale - self._mean) / self._std
+
+    def share(self, count: Tensor) -> Tensor:
+        """Return the factor that makes a mean over this rank's items its part of the mean over all ranks' items.
+
+        Args:
+            count: () float32, the items of this rank.
+        Returns:
+            () float32: count * ranks / total, 1 on average.
+        """
+        total = count.clone()
+        dist.all_reduce(total)
+        return count * self.backend.world / total.clamp(min=1.0)
 
     def step(self, batch: Mapping[str, np.ndarray], lr: float) -> dict[str, Tensor]:
         """Train on one batch: forward, losses, backward, mean over ranks, clip, update, average.
@@ -208,7 +222,7 @@ class Objective(nn.Module):
 
     def _agree(self, gradients: list[Tensor]) -> list[Tensor]:
         """Return the mean gradients of all ranks; running statistics become their mean too, in the same exchange."""
-        if self.backend.world == 1:
+        if self.alone:
             return gradients
         statistics = running_statistics(self.network)
         means = self.backend.average_tensors([*gradients, *statistics])

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from torch_impl.losses import segmentation_loss
+from torch_impl.losses import segmentation_loss, valid_pixels
 from torch_impl.objective import Objective
 
 
@@ -23,9 +23,15 @@ class SegmentationObjective(Objective):
     def segmentation(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return SEG: the weighted cross entropy of both classifiers, and its unweighted main and auxiliary parts.
 
+        Means are over the valid pixels of all ranks: their mean over ranks is what one rank with all images computes.
+
         Args:
             image: (N, 3, H, W) uint8 RGB.
             label: (N, H, W) int32, 255 ignored.
         """
         aux, main = self.network(self.normalise(image))
-        return segmentation_loss(aux, main, label, self.lambda_main, self.lambda_aux)
+        losses = segmentation_loss(aux, main, label, self.lambda_main, self.lambda_aux)
+        if self.alone:
+            return losses
+        share = self.share(valid_pixels(label))
+        return losses[0] * share, losses[1] * share, losses[2] * share

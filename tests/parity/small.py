@@ -1,0 +1,58 @@
+"""The small smooth case of the parity tests: a configuration, its batches, its objectives."""
+
+from typing import Any
+
+import numpy as np
+
+from common.config import Config
+from common.draws import generator
+
+CLASSES = 5
+SIZE = (48, 64)  # height, width
+SMOOTH = {"depth": 18, "width": 8, "activation": "softplus", "pool": "average", "init": "kaiming"}
+METHODS = {"supervised": "supervised", "ddm_region": "ddm", "ddm_sample": "ddm", "ddm_student": "ddm"}  # of objectives
+KEYS = {  # objective -> the pairs and lone images of its batch
+    "supervised": ("source", "target"),
+    "ddm_region": ("mixed",),
+    "ddm_sample": ("source", "target"),
+    "ddm_student": ("unlabelled", "target"),
+}
+
+
+def configuration(objective: str = "supervised", **sections: dict[str, Any]) -> Config:
+    """Return a configuration of the small network; ``sections`` add to or replace keys of its sections."""
+    base: dict[str, Any] = {
+        "name": "small",
+        "data": {"val": {"layout": "folders", "root": "unused"}},
+        "classes": {"set": "custom", "names": [f"class {index}" for index in range(CLASSES)]},
+        "input": {"scale": 1 / 255, "mean": (0.4, 0.45, 0.5), "std": (0.25, 0.25, 0.25)},
+        "network": dict(SMOOTH),
+        "optim": {"lr": 0.1},
+        "method": {"name": METHODS[objective]},
+    }
+    for name, values in sections.items():
+        base[name] = {**base.get(name, {}), **values} if isinstance(values, dict) else values
+    return Config.model_validate(base)
+
+
+def batch(objective: str, images: int = 2, seed: int = 0) -> dict[str, np.ndarray]:
+    """Return a batch of an objective: noise images, random labels, of which each image ignores another share."""
+    arrays: dict[str, np.ndarray] = {}
+    for key in KEYS[objective]:
+        draw = generator(seed, "small", objective, key)
+        arrays[f"{key}_image"] = draw.integers(0, 256, (images, 3, *SIZE)).astype(np.uint8)
+        if key != "unlabelled":
+            label = draw.integers(0, CLASSES, (images, *SIZE)).astype(np.int32)
+            for index in range(images):
+                label[index, : 4 + 12 * index] = 255
+            arrays[f"{key}_label"] = label
+    return arrays
+
+
+def build(backend: Any, objective: str, config: Config) -> Any:
+    """Return an objective; its fixed networks have other weights than its own."""
+    if objective != "ddm_student":
+        return backend.build(config, objective)
+    other = [config.model_copy(update={"seed": config.seed + number}) for number in (1, 2)]
+    weights = [backend.build(one, "supervised").state()["model"] for one in other]
+    return backend.build(config, objective, frozen=dict(zip(("region_teacher", "sample_teacher"), weights)))

@@ -1,0 +1,81 @@
+"""Two processes compute what one process with twice the batch computes, on CPUs; their states never part."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.backends import installed, open_backend
+from tests.compare import assert_close
+from tests.parity.small import batch, build, configuration
+from tests.tolerances import GRADIENT
+
+ROOT, WORKER = Path(__file__).resolve().parents[2], Path(__file__).with_name("rank_worker.py")
+STEPS, LR = 3, 0.1
+CASES = [
+    pytest.param("torch", "ddm_sample", False, id="torch-sample"),
+    pytest.param("torch", "ddm_student", False, id="torch-student"),
+    pytest.param("mindspore", "ddm_sample", False, id="mindspore-sample"),
+    pytest.param("mindspore", "ddm_region", True, id="mindspore-region-compiled"),
+]
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def launch(backend: str, objective: str, folder: Path, compiled: bool, frozen: bool) -> list[dict[str, np.ndarray]]:
+    """Run two ranks and return what each wrote."""
+    bin_folder, port = Path(sys.executable).parent, free_port()
+    if backend == "torch":
+        start = [bin_folder / "torchrun", "--nproc_per_node=2", f"--master_port={port}"]
+    else:
+        start = [bin_folder / "msrun", "--worker_num=2", "--local_worker_num=2", f"--master_port={port}"]
+        start += [f"--log_dir={folder / 'log'}", "--join=True"]
+    command = [str(part) for part in (*start, WORKER, backend, objective, folder, compiled, frozen)]
+    environment = {**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}"}  # msrun calls plain "python"
+    options = {"cwd": folder, "env": environment, "capture_output": True, "text": True, "timeout": 500}
+    done = subprocess.run(command, **options, check=False)
+    logs = "".join(path.read_text()[-2000:] for path in folder.glob("log/worker_*.log"))
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:] + logs
+    return [dict(np.load(folder / f"rank{rank}.npz")) for rank in range(2)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("backend", "objective", "compiled"), CASES)
+def test_two_ranks_equal_one_with_twice_the_batch(backend, objective, compiled, tmp_path):
+    if not installed(backend):
+        pytest.skip(f"{backend} is not installed")
+    ranks = launch(backend, objective, tmp_path, compiled, frozen=True)
+    alone = open_backend(backend, device="cpu", compile=False)
+    config = configuration(objective, network={"freeze_bn_stats": True}, optim={"clip": 1.0})
+    model = build(alone, objective, config)
+    before = model.state()
+    losses = [model.step(batch(objective, images=2), LR) for _ in range(STEPS)]
+    want = np.array([[float(alone.numpy(value)) for value in one.values()] for one in losses])
+    for rank in ranks:
+        assert_close("losses", rank["losses"], want, GRADIENT)
+        for part, arrays in model.state().items():
+            for key, value in arrays.items():
+                start = before[part][key]
+                assert_close(f"{part} {key}", rank[f"{part}/{key}"] - start, value - start, GRADIENT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_ranks_never_part(backend, tmp_path):
+    """Weights, moments and running statistics are equal to the bit on all ranks, though each saw its own images."""
+    if not installed(backend):
+        pytest.skip(f"{backend} is not installed")
+    first, second = launch(backend, "ddm_region", tmp_path, compiled=False, frozen=False)
+    assert first.keys() == second.keys()
+    for key, value in first.items():
+        assert np.array_equal(value, second[key]), key
+    assert first["counted"].tolist() == [3, 1 << 41]
