@@ -1,0 +1,100 @@
+"""Rung P3: three steps of every objective in both twins; the change of each weight, statistic and moment agrees.
+
+An objective is covered by its lines in ``small.METHODS`` and ``small.KEYS``; a further form of one is a line here.
+"""
+
+import numpy as np
+import pytest
+
+from common.backends import open_backend
+from convert import optimizer as moving
+from tests.compare import assert_close
+from tests.parity.small import METHODS, batch, build, configuration
+from tests.tolerances import GRADIENT, LOGITS
+from tests.twins import need_both, twin
+
+STEPS, LR = 3, 0.05
+FORMS = {  # form -> (objective, sections of its configuration, learning rate large enough to see every change)
+    **{objective: (objective, {}, LR) for objective in METHODS},
+    "region-clipped": ("ddm_region", {"optim": {"clip": 0.5, "nesterov": True}}, 1.0),
+    "region-adam": ("ddm_region", {"optim": {"name": "adamw", "eps": 1e-2, "weight_decay": 0.05, "clip": 1.0}}, LR),
+    "region-averaged": ("ddm_region", {"train": {"ema": 0.3}, "network": {"freeze_bn_affine": False}}, 0.5),
+    "sample-frozen-statistics": ("ddm_sample", {"network": {"freeze_bn_stats": True, "aux": False}}, 1e-3),
+    "student-probs": (
+        "ddm_student",
+        {"method": {"ensemble": "probs", "kl_reduction": "batch_mean", "lambda_kl": 1e-4}},
+        LR,
+    ),
+    "student-aux": ("ddm_student", {"method": {"lambda_kl_aux": 0.2, "kl_t2": False, "temperature": 2.0}}, LR),
+}
+COMPILED = ("ddm_region", "region-adam", "student-aux")  # run through the graph compiler as well; slow
+
+
+class Trained:
+    """An objective before and after a few steps."""
+
+    def __init__(self, name: str, form: str, compile: bool = False):
+        objective, sections, lr = FORMS[form]
+        self.side, self.backend = twin(name), open_backend(name, device="cpu", compile=compile)
+        self.model = build(self.backend, objective, configuration(objective, **sections))
+        self.images = batch(objective)["mixed_image" if "mixed_image" in batch(objective) else "target_image"]
+        self.before = self.weights()
+        losses = [self.model.step(batch(objective), lr) for _ in range(STEPS)]
+        self.losses = [{key: float(self.backend.numpy(value)) for key, value in one.items()} for one in losses]
+        self.after, self.logits = self.weights(), self.backend.numpy(self.model.predict(self.images))
+
+    def weights(self) -> dict[str, dict[str, np.ndarray]]:
+        state = self.model.state()
+        return {part: self.canonical(state[part]) for part in ("model", "ema") if part in state}
+
+    def canonical(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self.side.canonical(arrays, self.model.network)
+
+    def changes(self) -> dict[str, np.ndarray]:
+        parts = {part: arrays.items() for part, arrays in self.after.items()}
+        return {f"{part} {key}": v - self.before[part][key] for part, items in parts.items() for key, v in items}
+
+    def moments(self) -> dict[str, np.ndarray]:
+        _, state = moving.split(self.model.state()["optimizer"], self.side.name)
+        kinds = {kind: self.canonical(arrays) for kind, arrays in state.slots.items() if kind != moving.FRESH}
+        return {f"{kind} {key}": value for kind, arrays in kinds.items() for key, value in arrays.items()}
+
+
+def compare(form: str, compile: bool) -> None:
+    need_both()
+    want, got = Trained("torch", form), Trained("mindspore", form, compile)
+    assert np.isfinite([list(one.values()) for one in want.losses]).all()
+    for step, (a, b) in enumerate(zip(got.losses, want.losses)):
+        assert list(a) == list(b)
+        for key in b:
+            assert a[key] == pytest.approx(b[key], rel=GRADIENT, abs=1e-7), f"step {step}, {key}"
+    moved = {key for key, change in want.changes().items() if np.any(change)}
+    frozen = FORMS[form][1].get("network", {})
+    expected = {key for key in want.changes() if may_move(key, frozen)}
+    assert moved == expected
+    for kind in ("changes", "moments"):
+        ours, theirs = getattr(got, kind)(), getattr(want, kind)()
+        assert ours.keys() == theirs.keys()
+        for key, value in theirs.items():
+            assert_close(f"{form} {kind} {key}", ours[key], value, GRADIENT)
+    assert_close(f"{form} logits", got.logits, want.logits, 10 * LOGITS)  # of weights that differ by GRADIENT
+
+
+def may_move(key: str, network: dict) -> bool:
+    """Whether training changes a weight or statistic."""
+    name = key.split()[1]
+    if "running_" in name:
+        return not network.get("freeze_bn_stats", False)
+    affine = "bn" in name or "downsample.1" in name
+    return not affine or not network.get("freeze_bn_affine", True)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_three_steps_agree(form):
+    compare(form, compile=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", COMPILED)
+def test_three_compiled_steps_agree(form):
+    compare(form, compile=True)
