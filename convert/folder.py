@@ -116,6 +116,12 @@ def _config(folder: Path) -> dict:
     return {}
 
 
+def _initial(folder: Path) -> Path | None:
+    """Return the file of the run's initial weights, or None."""
+    weights = (_config(folder).get("network") or {}).get("weights")
+    return Path(weights).resolve() if weights else None
+
+
 def _betas(folder: Path) -> Sequence[float] | None:
     """Return Adam's betas of the run, or None."""
     betas = (_config(folder).get("optim") or {}).get("betas")
@@ -164,7 +170,7 @@ def _convert_initial(source: Path, part: Path, target: Path, to: str, options: O
     if not Path(weights).is_file():
         raise UserError(f"{source / 'config.yaml'}: network.weights: {weights}: no such file; convert from where it is")
     place = part / "weights" / f"{Path(weights).stem}{SUFFIXES[to]}"
-    place.parent.mkdir()
+    place.parent.mkdir(exist_ok=True)
     report = convert_file(weights, place, options)
     config["network"]["weights"] = str(target / "weights" / place.name)
     checkpoint.write_text(path, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
@@ -172,13 +178,15 @@ def _convert_initial(source: Path, part: Path, target: Path, to: str, options: O
 
 
 def _copy_rest(source: Path, part: Path, converted: list[Path]) -> None:
+    """Copy all other files; the initial weights of an earlier conversion are converted again instead."""
+    initial = _initial(source)
     for folder in _walk(source):
         if folder in converted:
             continue
         place = part / folder.relative_to(source)
         place.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():
-            if path.is_file() and path.name not in _LEFT_BEHIND:
+            if path.is_file() and path.name not in _LEFT_BEHIND and path.resolve() != initial:
                 _copy(path, place / path.name)
 
 

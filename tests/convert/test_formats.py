@@ -14,6 +14,8 @@ from convert import formats
 from convert.formats import ckpt, pth_writer, safetensors
 from tests.convert.checkpoints import DTYPES, assert_same, content, numbers, odd_tensors, write_ckpt, write_pth
 
+mindspore.set_device("CPU")  # as the twin does: later than the first operation is too late
+
 TORCH_TYPES = {np.dtype(ml_dtypes.bfloat16): torch.bfloat16}
 
 
