@@ -159,5 +159,14 @@ def _device(wanted: str) -> str:
     if device == "ascend" and not mindspore.hal.is_available("Ascend"):
         raise UserError(f"device {wanted!r}: not there, this MindSpore was built for {built_for}. Use --device cpu")
     mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
-    mindspore.set_device(_DEVICES[device])
+    _set_device(_DEVICES[device])
     return device
+
+
+def _set_device(target: str) -> None:
+    """Set the device; after the first operation of a process it is fixed, which is fine when it is that one."""
+    try:
+        mindspore.set_device(target)
+    except RuntimeError:
+        if mindspore.get_context("device_target") != target:
+            raise UserError(f"this process already computes on another device than {target}") from None
