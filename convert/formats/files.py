@@ -2,10 +2,12 @@
 
 import mmap
 import os
+import platform
 import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
@@ -73,7 +75,8 @@ def published(path: str | Path) -> Iterator[BinaryIO]:
         raise UserError(f"{path}: the folder {path.parent} does not exist")
     if path.is_dir():
         raise UserError(f"{path}: is a folder; name a file")
-    part = path.with_name(f".twinda-{os.getpid()}-{secrets.token_hex(4)}.part")
+    _sweep(path.parent)
+    part = path.with_name(f".twinda-{_host()}-{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         try:
@@ -90,6 +93,21 @@ def published(path: str | Path) -> Iterator[BinaryIO]:
         if error.errno is None:
             raise
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what writers on this machine left in a folder when they were killed."""
+    for path in folder.glob(f".twinda-{_host()}-*.part"):
+        try:
+            os.kill(int(path.name.split("-")[2]), 0)
+        except (ProcessLookupError, OverflowError, ValueError):
+            path.unlink(missing_ok=True)
+        except PermissionError:
+            pass  # alive, another user's
+
+
+def _host() -> str:
+    return sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,6 +7,8 @@ import pickle
 import resource
 import signal
 import struct
+import subprocess
+import sys
 import tarfile
 import time
 import zipfile
@@ -21,7 +23,7 @@ from convert.formats import ckpt
 from convert.formats.pickle_machine import load as run_pickle
 from convert.formats.pickle_rules import rules
 from convert.single import convert_file
-from tests.convert.checkpoints import cli, write_ckpt, write_pth
+from tests.convert.checkpoints import ROOT, cli, write_ckpt, write_pth
 
 SECONDS, MEGABYTES = 3.0, 200
 
@@ -288,6 +290,24 @@ def test_a_failing_disk_leaves_the_older_target_and_no_rest(tmp_path, monkeypatc
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         signal.signal(signal.SIGXFSZ, before)
     assert (tmp_path / "b.ckpt").read_bytes() == old and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_killed_writer_leaves_the_older_target_and_its_rest_is_swept(tmp_path):
+    path = write_pth(tmp_path / "a.pth", {"w": np.ones(2, np.float32)})
+    old = write_ckpt(tmp_path / "b.ckpt", {"old": np.ones(2, np.float32)}).read_bytes()
+    code = (
+        "import os, signal, sys\n"
+        "from convert.formats.files import published\n"
+        "with published(sys.argv[1]) as file:\n"
+        "    file.write(b'half')\n"
+        "    file.flush()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "b.ckpt")], cwd=ROOT)
+    assert done.returncode == -signal.SIGKILL
+    assert (tmp_path / "b.ckpt").read_bytes() == old and len(list(tmp_path.iterdir())) == 3
+    convert_file(path, tmp_path / "b.ckpt")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.pth", "b.ckpt"]
 
 
 def test_the_target_has_the_umask_mode_and_the_source_is_untouched(tmp_path):
