@@ -46,7 +46,10 @@ class Backend:
 
     def tensor(self, array: np.ndarray) -> Tensor:
         """Return a copy of an array on the device, of the same type."""
-        return torch.tensor(np.ascontiguousarray(array), device=self.device)
+        copy = torch.tensor(np.ascontiguousarray(array))
+        if self.device == "cpu":
+            return copy
+        return copy.pin_memory().to(self.device, non_blocking=True)  # from pageable memory the copy waits for the GPU
 
     def numpy(self, tensor: Tensor) -> np.ndarray:
         """Return a copy of a tensor; waits for the device. bfloat16, which NumPy lacks, becomes float32."""

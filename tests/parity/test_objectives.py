@@ -3,6 +3,8 @@
 An objective is covered by its lines in ``small.METHODS`` and ``small.KEYS``; a further form of one is a line here.
 """
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -98,3 +100,14 @@ def test_three_steps_agree(form):
 @pytest.mark.parametrize("form", COMPILED)
 def test_three_compiled_steps_agree(form):
     compare(form, compile=True)
+
+
+@pytest.mark.slow
+def test_pytorch_compiles_too():
+    """``torch.compile`` of a step computes what the step does op by op."""
+    pytest.importorskip("torch", reason="torch is not installed")
+    if not shutil.which("g++"):
+        pytest.skip("torch.compile needs a C++ compiler on the CPU")
+    plain, compiled = (Trained("torch", "ddm_region", compile) for compile in (False, True))
+    for key, value in plain.changes().items():
+        assert_close(key, compiled.changes()[key], value, GRADIENT)
