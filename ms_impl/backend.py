@@ -124,7 +124,7 @@ class Backend:
         """Overwrite every tensor with that of rank 0."""
         if self.world > 1:
             for one in tensors:
-                one.set_data(ops.Broadcast(0)((one,))[0])
+                ops.assign(one, ops.Broadcast(0)((one,))[0])
 
     def barrier(self) -> None:
         """Return when every rank has called it."""

@@ -125,7 +125,7 @@ class _Sgd:
     def load(self, moments: Mapping[str, list[np.ndarray]], counters: Mapping[str, np.ndarray]) -> None:
         for kind, values in moments.items():
             for buffer, value in zip({"accum": self._accum, "stat": self._stat}[kind], values):
-                buffer.set_data(Tensor(np.array(value, np.float32)))
+                ops.assign(buffer, Tensor(np.array(value, np.float32)))
 
 
 class _Adam:
@@ -158,7 +158,7 @@ class _Adam:
     def load(self, moments: Mapping[str, list[np.ndarray]], counters: Mapping[str, np.ndarray]) -> None:
         for kind, values in moments.items():
             for buffer, value in zip({"moment1": self._moment1, "moment2": self._moment2}[kind], values):
-                buffer.set_data(Tensor(np.array(value, np.float32)))
+                ops.assign(buffer, Tensor(np.array(value, np.float32)))
         self._steps = int(counters["global_step"][0])
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from mindspore import Tensor
+from mindspore import Tensor, ops
 from mindspore.nn import Cell as Network
 
 from common.initial import initial_weights
@@ -43,7 +43,8 @@ def set_weights(
     shapes = {name: tuple(np.shape(value)) for name, value in weights.items()}
     check_keys({name: tuple(value.shape) for name, value in own.items()}, shapes, place, may_miss, may_exceed)
     for name in own.keys() & weights.keys():
-        own[name].set_data(Tensor(np.array(weights[name]), own[name].dtype))
+        # set_data would give the parameter new memory, while a compiled graph goes on writing to the old
+        ops.assign(own[name], Tensor(np.array(weights[name]), own[name].dtype))
 
 
 def initialise(network: Network, seed: int, scheme: str) -> None:

@@ -101,3 +101,23 @@ def test_loss_scale_grows_slowly_and_shrinks_at_once():
     assert (other.scale, other.good_steps) == (1.0, 0)
     with pytest.raises(UserError, match="missing"):
         other.load_state({"scale": np.array(1.0)})
+
+
+def test_synchronised_batch_norm_keeps_every_name_and_number(side):
+    """Whatever the device, the network that trains over ranks saves and predicts as the plain one."""
+    model = make(side, "fp32")
+    network, images = model.network, model.normalise(model.backend.tensor(batch("ddm_region")["mixed_image"]))
+    before = side.weights.get_weights(network)
+    trainable = side.training.parameter_groups(network)
+    want = side.numpy(side.predict.main_logits(network, images))
+    device = {"torch": "cuda:0", "mindspore": "ascend"}[side.name]
+    network = side.module("execution").synchronise(network, device)
+    kinds = set(side.weights.layer_kinds(network).values())
+    assert "SyncBatchNorm" in kinds
+    assert "BatchNorm2d" not in kinds
+    after = side.weights.get_weights(network)
+    assert list(after) == list(before)
+    assert all(np.array_equal(after[name], value) for name, value in before.items())
+    groups = side.training.parameter_groups(network)
+    assert {name: list(group) for name, group in groups.items()} == {n: list(g) for n, g in trainable.items()}
+    assert np.array_equal(side.numpy(side.predict.main_logits(network, images)), want)
