@@ -147,6 +147,11 @@ def name_of(step: int) -> str:
     return f"step-{step:06d}"
 
 
+def step_of(folder: Path) -> int:
+    """Return the step of a checkpoint by its name."""
+    return int(folder.name.rpartition("-")[2])
+
+
 def prune(folder: Path, keep: int) -> None:
     """Remove all but the ``keep`` newest checkpoints; a removal that is cut short leaves no half checkpoint."""
     for path in steps(folder)[:-keep]:

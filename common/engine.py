@@ -24,7 +24,7 @@ from common.log import Pace, RunLog, StageLog
 from common.meter import Clock, Meter
 from common.run_folder import RunFolder, StageFolder, differences, digest_of
 from common.schedules import learning_rate
-from common.stage import Stage, StageContext
+from common.stage import Stage, StageContext, reference
 from common.stop import Stopped, StopSignal
 
 
@@ -82,7 +82,7 @@ class Engine:
         if stage.produce:
             network = objective if stage.objective else self._frozen_network(stage)
             marker["made"], marker["outputs"]["files"] = self._produce(stage, place, network)
-        marker["score_inputs"] = score_inputs(self.config, self.data)
+        marker["score_inputs"] = score_inputs(stage.configured(self.config), self.data)
         marker["seconds"] = round(time.monotonic() - started, 1)
         marker["backend"] = {"name": self.backend.name, **self.backend.describe()}
         on_writer(self.backend, lambda: (checkpoint.prune(place.checkpoints, 1), place.finish(marker)))
@@ -90,26 +90,28 @@ class Engine:
 
     def _train_and_score(self, stage: Stage, place: StageFolder, objective: Any) -> dict:
         """Train to the end from wherever the stage stands; return the scores of the last and the best weights."""
-        keep = Keeper(self.config, self.backend, stage, place, self.log)
+        config = stage.configured(self.config)
+        keep = Keeper(config, self.backend, stage, place, self.log)
         step, meter = keep.restore(objective)
         with self.log.stage(stage.name, step, stage.steps) as log:
             self._train(stage, objective, step, meter, keep, log)
             if not stage.score:
                 return {}
             last = self._score(stage, objective, log, stage.steps, final=True)
-            if self.config.train.evaluate_every:
+            if config.train.evaluate_every:
                 keep.keep_if_best(objective, stage.steps, last)
             return {"last": last, "best": keep.best()}
 
     def _train(self, stage: Stage, objective: Any, step: int, meter: Meter, keep: Keeper, log: StageLog) -> None:
         """Run the steps after ``step``. Losses stay on the device until they are logged or a checkpoint is due."""
-        train, clock, logged = self.config.train, Clock(), step
+        config, clock, logged = stage.configured(self.config), Clock(), step
+        train = config.train
         workers = self.config.data.workers, self.config.data.prefetch
         source = batches(stage.batches(self.context(stage)), step, stage.steps, *workers)
         with closing(source), self.stop.at_next_step():
             for batch in source:
                 clock.lap("data")
-                lr = learning_rate(self.config.optim, step, stage.steps)
+                lr = learning_rate(config.optim, step, stage.steps)
                 meter.add(objective.step(batch, lr))
                 step += 1
                 clock.lap("step")
@@ -118,7 +120,8 @@ class Engine:
                 stopping = self.stop.asked(together=to_log)
                 to_score = stage.score and not last and _due(step, train.evaluate_every)
                 to_save = last or stopping or _due(step, train.checkpoint_every)
-                if to_log or to_score or to_save:
+                to_keep = step in stage.snapshots
+                if to_log or to_score or to_save or to_keep:
                     meter.check(f"{stage.name}, step {step}")  # the device catches up here
                     clock.lap("step")
                 if to_log or last:
@@ -126,6 +129,8 @@ class Engine:
                     logged = step
                 if to_score:
                     keep.keep_if_best(objective, step, self._score(stage, objective, log, step))
+                if to_keep:
+                    keep.keep_snapshot(objective, step)
                 if to_save:
                     log.sync()
                     keep.save(objective, step, meter)
@@ -136,8 +141,8 @@ class Engine:
 
     def objective(self, stage: Stage) -> Any:
         """Build a stage's objective with its frozen networks, and the weights it starts from."""
-        frozen = {role: self._handed_on(name) for role, name in stage.frozen.items()}
-        objective = self.backend.build(self.config, stage.objective, frozen=frozen)
+        frozen = {role: self._handed_on(text) for role, text in stage.frozen.items()}
+        objective = self.backend.build(stage.configured(self.config), stage.objective, frozen=frozen)
         if stage.start:
             objective.load_weights(self._handed_on(stage.start))
         return objective
@@ -145,7 +150,7 @@ class Engine:
     def context(self, stage: Stage, folder: Path | None = None) -> StageContext:
         """Return what a stage may use; it writes to ``folder``, and reads those of the stages upstream."""
         return StageContext(
-            config=self.config,
+            config=stage.configured(self.config),
             data=self.data,
             stage=stage.name,
             folder=folder or self.folder.stage(stage.name).files,
@@ -166,12 +171,13 @@ class Engine:
         """Score a network on the validation set, report it, and return the scores with their step."""
         kept = self.folder.examples, self.folder.stage(stage.name).examples
         examples = Examples(self.data.val, *kept, every=self.backend.world)
+        config = stage.configured(self.config)
         result = evaluate(
-            self.backend.predictor(objective, self.config.evaluate).labels,
+            self.backend.predictor(objective, config.evaluate).labels,
             self.data.val,
-            class_set(self.config.classes),
-            self.config.classes.left_out,
-            self.config.evaluate.batch_size,
+            class_set(config.classes),
+            config.classes.left_out,
+            config.evaluate.batch_size,
             examples.keep if final and self.backend.rank == 0 else None,
             self.backend,
         )
@@ -180,7 +186,7 @@ class Engine:
 
     def _score_again(self, stage: Stage, place: StageFolder, marker: dict) -> None:
         """Score a finished stage anew when the validation set or the way of predicting has changed."""
-        now = score_inputs(self.config, self.data)
+        now = score_inputs(stage.configured(self.config), self.data)
         if not marker["scores"] or marker["score_inputs"] == now:
             return
         self.log.note(f"{stage.name}: scored again, changed: {', '.join(differences(marker['score_inputs'], now))}")
@@ -196,7 +202,7 @@ class Engine:
     def _produce(self, stage: Stage, place: StageFolder, objective: Any) -> tuple[dict, str]:
         """Let a stage write its files, which appear as a whole; return what it says of them, and their digest."""
         made: dict = {}
-        predictor = self.backend.predictor(objective, self.config.evaluate)
+        predictor = self.backend.predictor(objective, stage.configured(self.config).evaluate)
 
         def fill(folder: Path) -> None:
             made.update(stage.produce(self.context(stage, folder), predictor))
@@ -206,14 +212,15 @@ class Engine:
 
     def _frozen_network(self, stage: Stage) -> Any:
         """Return the objective of the one network that a stage without training uses, with its trained weights."""
-        (name,) = stage.frozen.values()
-        objective = self.objective(self.stages[name])
-        objective.load_weights(self._handed_on(name))
+        (text,) = stage.frozen.values()
+        objective = self.objective(self.stages[reference(text)[0]])
+        objective.load_weights(self._handed_on(text))
         return objective
 
-    def _handed_on(self, name: str) -> dict:
-        """Return the weights that a finished stage hands on."""
-        return keeper.handed_on(self.backend, self.folder.stage(name), self.config.train.hand_on)
+    def _handed_on(self, text: str) -> dict:
+        """Return the weights of a finished stage that a reference means."""
+        name, which = reference(text)
+        return keeper.handed_on(self.backend, self.folder.stage(name), which or self.config.train.hand_on)
 
 
 def _due(step: int, every: int | None) -> bool:

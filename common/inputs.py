@@ -11,7 +11,7 @@ from typing import Any
 
 from common.checkpoint import sha256
 from common.run_folder import digest_of
-from common.stage import Stage
+from common.stage import Stage, reference
 
 _TRAIN = ("precision", "ema", "sync_bn")  # keys of ``train`` that change the weights; batch_size counts with the ranks
 _DATA = ("labelled", "colour", "augment")  # keys of ``data`` beside the datasets, which count by their fingerprints
@@ -30,6 +30,7 @@ def stage_inputs(config: Any, stage: Stage, data: Any, outputs: dict[str, dict],
     Returns:
         A JSON object whose entries can be compared one by one.
     """
+    config = stage.configured(config)
     whole = config.model_dump(mode="json")
     which = config.train.hand_on
     inputs = {
@@ -45,12 +46,14 @@ def stage_inputs(config: Any, stage: Stage, data: Any, outputs: dict[str, dict],
         "weights": _file_digest(config.network.weights),
         "data": {**{role: _fingerprint(data, role) for role in _ROLES}, "labelled": _positions_digest(data)},
         "upstream": {
-            "start": stage.start and _weights(outputs[stage.start], which),
-            "frozen": {role: _weights(outputs[name], which) for role, name in stage.frozen.items()},
+            "start": stage.start and _weights(outputs, stage.start, which),
+            "frozen": {role: _weights(outputs, name, which) for role, name in stage.frozen.items()},
             "reads": {name: outputs[name].get("files", outputs[name]) for name in stage.reads},
         },
     }
-    if which == "best":  # then the validation set takes part in the choice of the weights
+    if stage.snapshots:
+        inputs["stage"]["snapshots"] = stage.snapshots
+    if which == "best" or _chosen(stage):  # then the validation set takes part in the choice of the weights
         inputs["chosen by"] = {**score_inputs(config, data), "every": config.train.evaluate_every}
     return json.loads(json.dumps(inputs, default=str))  # as it will be read back: tuples become lists
 
@@ -61,9 +64,16 @@ def score_inputs(config: Any, data: Any) -> dict:
     return {"evaluate": whole["evaluate"], "classes": whole["classes"], "val": _fingerprint(data, "val")}
 
 
-def _weights(outputs: dict, which: str) -> str:
-    """Return the digest of the weights that a stage hands on; the last where none was chosen as best."""
-    return outputs.get(which) or outputs["last"]
+def _weights(outputs: dict[str, dict], text: str, which: str) -> str:
+    """Return the digest of the weights that a reference means; the last where none was chosen as best."""
+    name, asked = reference(text)
+    made, which = outputs[name], asked or which
+    return made["snapshots"][which] if which.isdigit() else made.get(which) or made["last"]
+
+
+def _chosen(stage: Stage) -> bool:
+    """Whether a stage takes weights that were chosen by their score."""
+    return any(reference(text)[1] == "best" for text in (stage.start or "", *stage.frozen.values()))
 
 
 def _fingerprint(data: Any, role: str) -> str | None:

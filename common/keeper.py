@@ -57,6 +57,17 @@ class Keeper:
 
         on_writer(self._backend, write)
 
+    def keep_snapshot(self, objective: Any, step: int) -> None:
+        """Publish the weights after ``step`` for later stages."""
+
+        def write() -> None:
+            final = self._place.snapshots / checkpoint.name_of(step)
+            if final not in checkpoint.steps(self._place.snapshots):  # a resumed stage may pass a step again
+                parts = {name: arrays for name, arrays in objective.state().items() if name in WEIGHTS}
+                checkpoint.save(self._backend, final, parts, self._info(step))
+
+        on_writer(self._backend, write)
+
     def best(self) -> dict | None:
         """Return the scores of the best weights, with their step; None when none were kept."""
         found = checkpoint.newest(self._place.best, self._log.warn)
@@ -88,7 +99,7 @@ def handed_on(backend: Any, place: StageFolder, which: str) -> dict:
     Args:
         backend: Reads native files.
         place: The stage's folder.
-        which: ``"last"`` or ``"best"``.
+        which: ``"last"``, ``"best"`` or the step of a snapshot.
     Returns:
         Parameter name, as its framework spells it -> array.
     Raises:
@@ -98,11 +109,13 @@ def handed_on(backend: Any, place: StageFolder, which: str) -> dict:
     return weights_of(parts)
 
 
-def weights_made(place: StageFolder) -> dict[str, str]:
-    """Return the digests of the weights of a stage: ``last``, and ``best`` where some were kept."""
+def weights_made(place: StageFolder) -> dict:
+    """Return the digests of the weights of a stage: ``last``, ``best`` and ``snapshots`` where some were kept."""
     found = {"last": _weights_digest(place.handed_on("last"))}
     if checkpoint.steps(place.best):
         found["best"] = _weights_digest(place.handed_on("best"))
+    if kept := checkpoint.steps(place.snapshots):
+        found["snapshots"] = {str(checkpoint.step_of(folder)): _weights_digest(folder) for folder in kept}
     return found
 
 

@@ -15,7 +15,7 @@ from common.log import format_seconds
 from common.report.tables import Table
 from common.run_folder import free_gib
 from common.schedules import learning_rate
-from common.stage import Stage
+from common.stage import Stage, reference
 
 
 def plan_table(stages: list[Stage]) -> Table:
@@ -58,8 +58,9 @@ def rehearse(engine: Engine, console: Console) -> None:
 
 def _one_step(engine: Engine, stage: Stage, console: Console) -> float:
     """Do two steps of a stage, tell the losses of the first, return the seconds of the second (the first compiles)."""
-    backend, config = engine.backend, engine.config
-    stand_ins = {role: backend.build(config, engine.stages[name].objective) for role, name in stage.frozen.items()}
+    backend, config = engine.backend, stage.configured(engine.config)
+    trained = {role: engine.stages[reference(text)[0]] for role, text in stage.frozen.items()}
+    stand_ins = {role: backend.build(one.configured(engine.config), one.objective) for role, one in trained.items()}
     frozen = {role: weights_of(objective.state()) for role, objective in stand_ins.items()}
     objective, batch = backend.build(config, stage.objective, frozen=frozen), stage.batches(engine.context(stage))
     rate = learning_rate(config.optim, 0, stage.steps)
@@ -71,13 +72,13 @@ def _one_step(engine: Engine, stage: Stage, console: Console) -> float:
     shown = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
     console.print(f"{stage.name}: {shown}  {seconds:.2f} s  {backend.memory_gib():.1f} GiB", soft_wrap=True)
     if stage.score:
-        _one_prediction(engine, objective)
+        _one_prediction(engine, objective, config)
     return seconds
 
 
-def _one_prediction(engine: Engine, objective: Any) -> None:
+def _one_prediction(engine: Engine, objective: Any, config: Any) -> None:
     """Predict the first validation image at the size of its label."""
     image, label = engine.data.val.image(0), true_label(engine.data.val, 0)
-    predictor = engine.backend.predictor(objective, engine.config.evaluate)
+    predictor = engine.backend.predictor(objective, config.evaluate)
     labels = predictor.labels(np.ascontiguousarray(image.transpose(2, 0, 1)[None]), label.shape)
-    assert labels.shape == (1, *label.shape) and labels.max() < len(class_set(engine.config.classes))
+    assert labels.shape == (1, *label.shape) and labels.max() < len(class_set(config.classes))

@@ -4,6 +4,7 @@
     examples/{input,truth}/...             a few validation images, for the report
     stages/STAGE/checkpoints/step-000300/{model.pth, optimizer.pth, state.json, manifest.json}
     stages/STAGE/best/step-000200/...      weights that scored best on target labels (oracle)
+    stages/STAGE/snapshots/step-000200/... weights of a moment that a later stage refers to
     stages/STAGE/examples/...              predictions of a few validation images, for the report
     stages/STAGE/files/...                 what the stage's pass over data made, for example pseudo-labels
     stages/STAGE/done.json                 written last: digest of the inputs, digests of the outputs, scores
@@ -27,6 +28,7 @@ class StageFolder:
         self.path = path
         self.checkpoints = path / "checkpoints"
         self.best = path / "best"
+        self.snapshots = path / "snapshots"
         self.files = path / "files"
         self.examples = path / "examples"
         self._done = path / "done.json"
@@ -55,10 +57,16 @@ class StageFolder:
         """Return the checkpoint that a finished stage hands on.
 
         Args:
-            which: ``"last"``, or ``"best"``: the one with the best score; the last where none was scored.
+            which: ``"last"``; ``"best"``: the one with the best score, the last where none was scored; or the step of
+                a snapshot.
         Raises:
             UserError: If there is no whole checkpoint.
         """
+        if which.isdigit():
+            folder = self.snapshots / checkpoint.name_of(int(which))
+            if folder not in checkpoint.steps(self.snapshots):
+                raise UserError(f"{folder}: no such snapshot; run the stage again without its done.json")
+            return folder
         best = checkpoint.steps(self.best)
         folder = best[-1] if which == "best" and best else checkpoint.newest(self.checkpoints, _ignore)
         if folder is None:

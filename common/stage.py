@@ -54,14 +54,17 @@ class Stage:
         objective: Key of the objective in the twins' ``methods`` tables; None for a pass that trains nothing.
         steps: Number of optimizer steps.
         batches: Given the context, returns the pure function from a step to its batch.
-        start: Stage whose model weights initialise this one; None takes the initial weights.
-        frozen: Networks held fixed in this stage: role -> name of the stage that trained them.
+        start: Stage whose model weights initialise this one; None takes the initial weights. ``"NAME@WHICH"`` means
+            other weights than those handed on: ``"warmup@best"``, or ``"round1/train@400"``, a snapshot.
+        frozen: Networks held fixed in this stage: role -> the stage that trained them, written as for ``start``.
         produce: Given the context and a predictor, writes files into ``context.folder``; runs after training,
             or alone when there is no objective.
         reads: Names of further stages whose files this stage reads.
         settings: What else the objective and the pass depend on; part of the digest of inputs.
         seed: Added to the configuration's seed for this stage.
         score: Whether the trained network is a row of the result table.
+        changes: What this stage has otherwise than the run: section of the configuration -> key -> value.
+        snapshots: Steps after which the weights are kept for good, for later stages to refer to.
     """
 
     name: str
@@ -76,8 +79,30 @@ class Stage:
     settings: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     score: bool = True
+    changes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    snapshots: tuple[int, ...] = ()
+
+    def configured(self, config: Any) -> Any:
+        """Return the configuration of this stage: the run's with ``changes``.
+
+        Raises:
+            ValidationError: If a change is not one that the section allows.
+        """
+        sections = {name: getattr(config, name) for name in self.changes}
+        changed = {
+            name: type(section).model_validate({**section.model_dump(), **self.changes[name]})
+            for name, section in sections.items()
+        }
+        return config.model_copy(update=changed) if changed else config
 
     def upstream(self) -> tuple[str, ...]:
         """Names of the stages that must be finished before this one."""
-        names = [self.start] if self.start else []
-        return tuple(dict.fromkeys([*names, *self.frozen.values(), *self.reads]))
+        weights = [self.start] if self.start else []
+        names = [reference(text)[0] for text in [*weights, *self.frozen.values()]]
+        return tuple(dict.fromkeys([*names, *self.reads]))
+
+
+def reference(text: str) -> tuple[str, str | None]:
+    """Return the stage that a reference to weights names, and which of its weights; None for those handed on."""
+    name, _, which = text.partition("@")
+    return name, which or None

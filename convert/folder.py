@@ -205,7 +205,8 @@ def _rewrite_records(part: Path, digests: dict[str, str]) -> None:
     for stage in stages:
         before = checkpoint.read_json(stage / "done.json").get("outputs", {})
         made = keeper.weights_made(StageFolder(stage)) if before.keys() & {"last", "best"} else {}
-        digests |= {before[which]: digest for which, digest in made.items() if which in before}
+        digests |= {before[which]: made[which] for which in ("last", "best") if which in before}
+        digests |= {old: made["snapshots"][step] for step, old in before.get("snapshots", {}).items()}
     for path in [*part.rglob("done.json"), *part.rglob("inputs.json")]:
         record = _replaced(checkpoint.read_json(path), digests)
         if path.name == "done.json" and "inputs" in record:
