@@ -6,7 +6,7 @@ import numpy as np
 
 from common.draws import generator
 
-SCHEMES = ("normal001", "kaiming")
+SCHEMES = ("normal001", "kaiming", "torchvision")
 _HEAD_STD = 0.01
 
 
@@ -23,8 +23,9 @@ def initial_weights(
         seed: Seed of the run.
         shapes: Canonical name -> shape.
         scheme: ``"normal001"``: standard deviation 0.01 everywhere (AdvEnt's DeepLabV2);
-            ``"kaiming"``: sqrt(2 / fan_out), fan_out = outputs x kernel area (He et al., ICCV 2015, as torchvision).
-        heads: Beginnings of the names of classifier heads, whose kernels have 0.01 in every scheme.
+            ``"kaiming"``: sqrt(2 / fan_out), fan_out = outputs x kernel area (He et al., ICCV 2015, as torchvision);
+            ``"torchvision"``: that for kernels; matrices are uniform within +-1 / sqrt(inputs), PyTorch's own choice.
+        heads: Beginnings of the names of classifier heads, whose kernels have 0.01 in the first two schemes.
     Returns:
         Name -> float32 array (int64 for scalars), in the order of ``shapes``.
     Raises:
@@ -41,6 +42,10 @@ def _draw(seed: int, name: str, shape: tuple[int, ...], scheme: str, head: bool)
         return np.zeros(shape, np.int64)
     if len(shape) == 1:
         return np.full(shape, float(name.rpartition(".")[2] in ("weight", "running_var")), np.float32)
+    if scheme == "torchvision" and len(shape) == 2:
+        bound = 1.0 / np.sqrt(shape[1])
+        return generator(seed, "initial", name).uniform(-bound, bound, shape).astype(np.float32)
     fan_out = shape[0] * int(np.prod(shape[2:]))
-    std = _HEAD_STD if head or scheme == "normal001" else float(np.sqrt(2.0 / fan_out))
+    small = scheme == "normal001" or (head and scheme == "kaiming")
+    std = _HEAD_STD if small else float(np.sqrt(2.0 / fan_out))
     return generator(seed, "initial", name).standard_normal(shape, np.float32) * np.float32(std)

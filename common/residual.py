@@ -1,11 +1,16 @@
-"""Layout of residual networks with output stride 8, in numbers only: blocks, strides, dilations, stem padding."""
+"""Layout of residual networks in numbers only: blocks, strides, dilations, stem padding."""
 
 from dataclasses import dataclass
 
 # depth -> (channels out of a block per channel inside it, blocks of each stage)
-DEPTHS = {18: (1, (2, 2, 2, 2)), 34: (1, (3, 4, 6, 3)), 50: (4, (3, 4, 6, 3)), 101: (4, (3, 4, 23, 3))}
-_STRIDES = (1, 2, 1, 1)
-_DILATIONS = (1, 1, 2, 4)
+DEPTHS = {
+    10: (1, (1, 1, 1, 1)),
+    18: (1, (2, 2, 2, 2)),
+    34: (1, (3, 4, 6, 3)),
+    50: (4, (3, 4, 6, 3)),
+    101: (4, (3, 4, 23, 3)),
+}
+_LAYOUTS = {8: ((1, 2, 1, 1), (1, 1, 2, 4)), 32: ((1, 2, 2, 2), (1, 1, 1, 1))}  # strides, dilations of the stages
 
 
 @dataclass(frozen=True)
@@ -28,22 +33,23 @@ class Block:
 
 
 def expansion(depth: int) -> int:
-    """Return 1 for networks of basic blocks (18, 34), 4 for bottlenecks (50, 101)."""
+    """Return 1 for networks of basic blocks (10, 18, 34), 4 for bottlenecks (50, 101)."""
     return DEPTHS[depth][0]
 
 
-def stages(depth: int, width: int, stride_in: str) -> tuple[tuple[Block, ...], ...]:
-    """Return the blocks of the four stages; the last two are dilated instead of strided (DeepLab).
+def stages(depth: int, width: int, stride_in: str, output_stride: int = 8) -> tuple[tuple[Block, ...], ...]:
+    """Return the blocks of the four stages.
 
     Args:
         depth: A key of ``DEPTHS``.
         width: Channels inside the first stage; each further stage doubles them.
         stride_in: ``"conv1"``: every block of a dilated stage has its dilation (Caffe style: DeepLab, AdvEnt, DDM);
             ``"conv2"``: the first block keeps the dilation of the stage before (torchvision's rule: IAST).
+        output_stride: 8: the last two stages are dilated instead of strided (DeepLab); 32: classification.
     """
     result, inputs, before = [], width, 1
     factor, counts = DEPTHS[depth]
-    for stage, (count, stride, dilation) in enumerate(zip(counts, _STRIDES, _DILATIONS)):
+    for stage, (count, stride, dilation) in enumerate(zip(counts, *_LAYOUTS[output_stride])):
         blocks, planes = [], width * 2**stage
         for index in range(count):
             first = index == 0
@@ -62,7 +68,8 @@ def pool_padding(length: int, mode: str) -> tuple[int, int]:
     Args:
         length: Pixels of the axis before pooling.
         mode: ``"ceil"``: padding 1, ceil mode (AdvEnt); ``"floor"``: padding 1 (torchvision); ``"same"``: a zero frame
-            of 1, then MindSpore's "same" pooling (DDM), one pixel longer and shifted when ``length`` is odd.
+            of 1, then MindSpore's "same" pooling (DDM), one pixel longer and shifted when ``length`` is odd;
+            ``"unpadded"``: padding 0, ceil mode (the ResNets of MME, APE and S3D).
     """
     odd = length % 2
-    return {"ceil": (1, 2 - odd), "floor": (1, 1), "same": (1 + odd, 2)}[mode]
+    return {"ceil": (1, 2 - odd), "floor": (1, 1), "same": (1 + odd, 2), "unpadded": (0, 1 - odd)}[mode]

@@ -26,7 +26,8 @@ def lower_precision(network: Network, precision: str, device: str) -> None:
         kind = device.partition(":")[0]
         if precision == "bf16" and kind == "cuda" and not torch.cuda.is_bf16_supported():
             raise UserError("train.precision: this GPU has no bf16; use fp16")
-        network.forward = torch.autocast(kind, _TYPES[precision])(network.forward)
+        for name in ("forward", *getattr(network, "PASSES", ())):
+            setattr(network, name, torch.autocast(kind, _TYPES[precision])(getattr(network, name)))
 
 
 def synchronise(network: Network, device: str) -> Network:

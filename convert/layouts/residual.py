@@ -2,7 +2,7 @@
 
 from convert.layouts.layout import COUNTER, Shapes
 
-_DEPTHS = {(2, 2, 2, 2): (1,), (3, 4, 6, 3): (1, 4), (3, 4, 23, 3): (4,), (3, 8, 36, 3): (4,)}
+_DEPTHS = {(1, 1, 1, 1): (1,), (2, 2, 2, 2): (1,), (3, 4, 6, 3): (1, 4), (3, 4, 23, 3): (4,), (3, 8, 36, 3): (4,)}
 
 
 def norm(path: str, channels: int) -> dict[str, tuple[int, ...]]:

@@ -3,11 +3,14 @@
 from mindspore.nn import Cell as Network
 
 from common.schema import NetworkConfig
+from ms_impl.nets.alexnet import AlexNet
 from ms_impl.nets.deeplabv2 import DeepLabV2
+from ms_impl.nets.resnet_classifier import ResNetClassifier
 from ms_impl.nets.training import set_mode
+from ms_impl.nets.vgg import VGG16
 from ms_impl.weights import initialise
 
-NETWORKS = {"deeplabv2": DeepLabV2}
+NETWORKS = {"deeplabv2": DeepLabV2, "resnet": ResNetClassifier, "alexnet": AlexNet, "vgg16": VGG16}
 
 
 def build_network(config: NetworkConfig, classes: int, seed: int = 0) -> Network:

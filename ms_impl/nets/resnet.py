@@ -1,4 +1,4 @@
-"""Residual backbones 18, 34, 50, 101 with output stride 8 (He et al., CVPR 2016; dilated as in DeepLab)."""
+"""Residual backbones 10, 18, 34, 50, 101 (He et al., CVPR 2016), with output stride 32, or 8 by dilation (DeepLab)."""
 
 from mindspore import Tensor, nn, ops
 
@@ -6,7 +6,19 @@ from common.residual import Block, expansion, pool_padding, stages
 from common.schema import NetworkConfig
 from ms_impl.nets.recompute import run_block
 
-ACTIVATIONS = {"relu": nn.ReLU, "softplus": ops.Softplus}
+
+class _Softplus(nn.Cell):
+    """As a cell, for a sequence of cells takes no primitive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.softplus = ops.Softplus()
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.softplus(x)
+
+
+ACTIVATIONS = {"relu": nn.ReLU, "softplus": _Softplus}
 _EPS = 1e-5
 _OLD_WEIGHT = 0.9  # of the running statistics beside a batch; the running variance is unbiased
 
@@ -77,7 +89,7 @@ class Bottleneck(nn.Cell):
 
 
 class StemPool(nn.Cell):
-    """3x3 pooling with stride 2 in the three official forms (``common.residual.pool_padding``)."""
+    """3x3 pooling with stride 2 in the four official forms (``common.residual.pool_padding``)."""
 
     def __init__(self, mode: str, kind: str) -> None:
         super().__init__()
@@ -87,7 +99,7 @@ class StemPool(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         """Pool (N, C, H, W), which must not be negative: then zero padding is as good as none."""
-        if self.kind == "max" and self.mode != "same":
+        if self.kind == "max" and self.mode in ("ceil", "floor"):
             return self.native(x)
         top, bottom = pool_padding(x.shape[2], self.mode)
         left, right = pool_padding(x.shape[3], self.mode)
@@ -96,15 +108,16 @@ class StemPool(nn.Cell):
 
 
 class ResNet(nn.Cell):
-    """Stem and four stages; the last two keep stride 8 by dilation."""
+    """Stem and four stages; with output stride 8 the last two are dilated, not strided."""
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: NetworkConfig, output_stride: int = 8) -> None:
         super().__init__()
         self.conv1 = convolution(3, config.width, 7, 2)
         self.bn1 = batch_norm(config.width)
         self.activation = ACTIVATIONS[config.activation]()
         self.pool = StemPool(config.maxpool, config.pool)
-        layout, block = stages(config.depth, config.width, config.stride_in), self.block(config)
+        layout = stages(config.depth, config.width, config.stride_in, output_stride)
+        block = self.block(config)
         self.layer1 = nn.SequentialCell([block(one, config) for one in layout[0]])
         self.layer2 = nn.SequentialCell([block(one, config) for one in layout[1]])
         self.layer3 = nn.SequentialCell([block(one, config) for one in layout[2]])
@@ -120,7 +133,7 @@ class ResNet(nn.Cell):
         return [block for stage in (self.layer1, self.layer2, self.layer3, self.layer4) for block in stage]
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return the pooled stem (stride 4) and the outputs of the four stages (strides 4, 8, 8, 8).
+        """Return the pooled stem (stride 4) and the outputs of the four stages (strides 4, 8, 8, 8, or 4 to 32).
 
         Args:
             images: (N, 3, H, W) float32, normalised.

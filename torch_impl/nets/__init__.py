@@ -4,11 +4,14 @@ import torch
 from torch.nn import Module as Network
 
 from common.schema import NetworkConfig
+from torch_impl.nets.alexnet import AlexNet
 from torch_impl.nets.deeplabv2 import DeepLabV2
+from torch_impl.nets.resnet_classifier import ResNetClassifier
 from torch_impl.nets.training import set_mode
+from torch_impl.nets.vgg import VGG16
 from torch_impl.weights import initialise
 
-NETWORKS = {"deeplabv2": DeepLabV2}
+NETWORKS = {"deeplabv2": DeepLabV2, "resnet": ResNetClassifier, "alexnet": AlexNet, "vgg16": VGG16}
 
 
 def build_network(config: NetworkConfig, classes: int, seed: int = 0) -> Network:

@@ -1,0 +1,15 @@
+"""What every description of a network holds: where its first weights come from."""
+
+from pathlib import Path
+from typing import Literal
+
+from common.schema import Strict
+
+
+class NetworkBase(Strict):
+    """Initial weights."""
+
+    init: Literal["normal001", "kaiming", "torchvision"] = "normal001"
+    weights: Path | None = None  # initial weights; None draws them by ``init`` from the seed
+    may_miss: tuple[str, ...] = ()  # prefixes of keys that ``weights`` need not hold
+    may_exceed: tuple[str, ...] = ()  # prefixes of keys of ``weights`` that are dropped

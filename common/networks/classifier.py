@@ -1,0 +1,25 @@
+"""What all networks of image classification have in common: a classifier's form, and dropout."""
+
+from typing import Literal
+
+from pydantic import PositiveFloat
+
+from common.networks.base import NetworkBase
+
+Head = Literal["linear", "predictor", "predictor_deep"]
+
+
+class ClassifierBase(NetworkBase):
+    """A backbone that turns an image into a vector of features, and a classifier upon it."""
+
+    head: Head = "linear"  # predictor(_deep): of the normalised features, divided by the temperature (MME)
+    temperature: PositiveFloat = 0.05  # T of both predictors
+    init: Literal["normal001", "kaiming", "torchvision"] = "torchvision"
+
+    def dropout_units(self) -> int:
+        """Return how many numbers of an image's pass dropout may set to zero; 0: the network has no dropout."""
+        return 0
+
+    def dropout_rate(self) -> float:
+        """Return the probability with which each of them is set to zero."""
+        return 0.0

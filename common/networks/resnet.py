@@ -1,0 +1,24 @@
+"""Description of residual networks for classification (He et al., CVPR 2016)."""
+
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from common.networks.classifier import ClassifierBase
+
+
+class ResNetConfig(ClassifierBase):
+    """ResNet with torchvision's names. MME, APE and S3D pool otherwise: ``maxpool: unpadded``, ``average: fixed7``."""
+
+    name: Literal["resnet"] = "resnet"
+    depth: Literal[10, 18, 34, 50, 101] = 34
+    width: PositiveInt = 64  # channels of the first stage; thinner for small images
+    stem: Literal["imagenet", "small"] = "imagenet"  # small: 3x3, stride 1, no pooling, for images of about 32 pixels
+    stride_in: Literal["conv1", "conv2"] = "conv2"  # bottleneck: Caffe (conv1) or torchvision (conv2)
+    maxpool: Literal["floor", "ceil", "same", "unpadded"] = "floor"  # torchvision; unpadded: MME, APE and S3D
+    average: Literal["global", "fixed7"] = "global"  # fixed7: windows of 7x7; equal for images of 224 pixels
+    imagenet_fc: bool = False  # keep ImageNet's unused ``fc``, as official S3D checkpoints do; it never trains
+    freeze_bn_affine: bool = False  # scales and shifts of BatchNorm are not trained
+    freeze_bn_stats: bool = False  # running statistics are used and kept in training too
+    activation: Literal["relu", "softplus"] = "relu"  # softplus and average: smooth form for gradient tests
+    pool: Literal["max", "average"] = "max"

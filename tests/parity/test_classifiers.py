@@ -1,0 +1,180 @@
+"""Rungs P1 and P2b for the networks of classification, and what S3D asks of them: styles and assistants.
+
+A new network, or a variation of one, is one line in ``NETWORKS``.
+"""
+
+import numpy as np
+import pytest
+
+from common.draws import generator
+from common.networks.plain import AlexNetConfig, VGG16Config
+from common.networks.resnet import ResNetConfig
+from tests.compare import assert_close
+from tests.parity.test_networks import CLEAR
+from tests.tolerances import FLOOR_FACTOR, FLOOR_SLACK, GRADIENT, LOGITS
+from tests.twins import need_both, twin
+
+CLASSES, IMAGES = 5, 4
+SMALL = {"stem": "small", "width": 8, "head": "predictor_deep"}
+PLAIN = {"width": 4, "hidden": 24, "grid": 1}
+NETWORKS = {  # name -> (description, options, pixels)
+    "r10-s3d": (ResNetConfig, {"depth": 10, "width": 8, "maxpool": "unpadded", "head": "predictor_deep"}, 66),
+    "r18": (ResNetConfig, {"depth": 18, "width": 8}, 64),
+    "r34-small": (ResNetConfig, {"depth": 34, **SMALL}, 32),
+    "r50": (ResNetConfig, {"depth": 50, "width": 8}, 128),
+    "r10-fixed7": (ResNetConfig, {"depth": 10, **SMALL, "average": "fixed7", "imagenet_fc": True}, 60),
+    "r10-predictor": (ResNetConfig, {"depth": 10, **SMALL, "head": "predictor", "freeze_bn_stats": True}, 24),
+    "alexnet": (AlexNetConfig, PLAIN, 63),
+    "alexnet-grid2": (AlexNetConfig, {**PLAIN, "grid": 2, "dropout": 0.25, "head": "predictor_deep"}, 99),
+    "vgg16": (VGG16Config, {**PLAIN, "grid": 2, "head": "linear"}, 64),
+}
+SMOOTH = {"activation": "softplus", "pool": "average"}
+
+
+def pair(name: str, **options):
+    """Return both twins and their networks, filled with the same reference weights."""
+    kind, own, _ = NETWORKS[name]
+    sides = [twin(one) for one in ("torch", "mindspore")]
+    networks = [side.nets.build_network(kind(**own, **options), CLASSES) for side in sides]
+    for side, network in zip(sides, networks):
+        side.fill(network, "torch")
+    return sides, networks
+
+
+def inputs(name: str, seed: int = 0) -> dict[str, np.ndarray]:
+    """Return images, labels, mixing factors, and dropout where the network has it."""
+    kind, own, pixels = NETWORKS[name]
+    draw, units = generator(seed, "classifiers", name), kind(**own).dropout_units()
+    arrays = {"images": draw.standard_normal((IMAGES, 3, pixels, pixels), np.float32)}
+    arrays["labelled"] = 0.5 + 2 * draw.standard_normal((IMAGES, 3, pixels, pixels), np.float32)
+    arrays["label"] = draw.integers(0, CLASSES, IMAGES).astype(np.int32)
+    arrays["mix"] = draw.random((4, IMAGES), np.float32)
+    if units:
+        arrays["dropout"] = (draw.random((IMAGES, units)) < 0.5).astype(np.uint8)
+    return arrays
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_features_latent_and_logits_agree_in_evaluation_mode(name):
+    need_both()
+    sides, networks = pair(name)
+    arrays = inputs(name)
+    outputs = [network(side.tensor(arrays["images"])) for side, network in zip(sides, networks)]
+    for part, want, got in zip(("features", "latent", "logits"), *outputs):
+        assert_close(f"{name} {part}", sides[1].numpy(got), sides[0].numpy(want), LOGITS)
+    assert tuple(outputs[0][2].shape) == (IMAGES, CLASSES)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_gradients_of_the_smooth_network_agree(name, training):
+    need_both()
+    sides, networks = pair(name, **SMOOTH)
+    want, got = (gradients(side, network, inputs(name), training) for side, network in zip(sides, networks))
+    assert got.keys() == want.keys()
+    assert not [key for key in want if NETWORKS[name][1].get("imagenet_fc") and key.startswith("fc.")]
+    for key in want:
+        assert_close(f"{name} {key}", got[key], want[key], GRADIENT)
+
+
+@pytest.mark.parametrize("name", ["r18", "r10-predictor", "alexnet", "vgg16"])
+def test_gradients_of_the_real_network_agree_to_the_noise_of_float32(name):
+    """With ReLU, max pooling, BatchNorm in evaluation mode, and images that keep clear of every kink."""
+    need_both()
+    sides, networks = pair(name)
+    exact_network = pair(name)[1][0].double()
+    seed = next(seed for seed in range(200) if clearance(exact_network, inputs(name, seed)) > CLEAR)
+    arrays = inputs(name, seed)
+    torch32, mindspore32 = (gradients(*one, arrays, False) for one in zip(sides, networks))
+    exact = gradients(sides[0], exact_network, {**arrays, "images": arrays["images"].astype(np.float64)}, False)
+    for key, want in exact.items():
+        floor, gap, scale = (np.linalg.norm(x) for x in (torch32[key] - want, mindspore32[key] - want, want))
+        assert gap <= FLOOR_FACTOR * floor + FLOOR_SLACK * scale, f"{key}: {gap / scale:.1e}, torch {floor / scale:.1e}"
+
+
+@pytest.mark.parametrize("points", [1, 2, 4])
+@pytest.mark.parametrize("name", ["r10-s3d", "alexnet-grid2", "vgg16"])
+def test_assistants_and_the_statistics_they_leave_agree(name, points):
+    need_both()
+    sides, networks = pair(name, **SMOOTH)
+    arrays = inputs(name)
+    found = []
+    for side, network in zip(sides, networks):
+        side.training.set_mode(network, True)
+        features = assistants(side, network, arrays, points, network.OWN_STATISTICS)
+        found.append((features, side.canonical(side.weights.get_weights(network), network)))
+    (want, want_weights), (got, got_weights) = found
+    assert_close("features", got[0], want[0], GRADIENT)
+    assert_close("assistants", got[1], want[1], GRADIENT)
+    assert np.abs(want[1] - want[0]).max() > 1e-3 * np.abs(want[0]).max()
+    for key, value in want_weights.items():
+        assert_close(key, got_weights[key], value, GRADIENT)
+
+
+def test_an_assistant_without_another_style_is_the_image_itself(side):
+    _, own, _ = NETWORKS["r10-s3d"]
+    network = side.nets.build_network(ResNetConfig(**own), CLASSES)
+    side.fill(network, "torch")
+    arrays = {**inputs("r10-s3d"), "mix": np.zeros((4, IMAGES), np.float32)}
+    features, assistant = assistants(side, network, arrays, 4, "assistant")
+    assert_close("assistant", assistant, features, LOGITS)
+
+
+def test_the_last_transfer_mixes_the_pooled_features(side):
+    """Fact: pooled assistant = mix * pooled labelled feature + (1 - mix) * pooled assistant before the last transfer."""
+    _, own, _ = NETWORKS["r10-s3d"]
+    network = side.nets.build_network(ResNetConfig(**own), CLASSES)
+    side.fill(network, "torch")
+    arrays = inputs("r10-s3d")
+    labelled, _ = network.embed(side.tensor(arrays["labelled"]))
+    _, before = assistants(side, network, arrays, 3, "assistant")
+    _, after = assistants(side, network, arrays, 4, "assistant")
+    share = arrays["mix"][3][:, None]
+    assert_close("features", after, share * side.numpy(labelled) + (1 - share) * before, GRADIENT)
+
+
+def assistants(side, network, arrays: dict, points: int, own: str) -> list[np.ndarray]:
+    """Return features of the images and of their assistants in the labelled images' styles."""
+    _, styles = network.embed(side.tensor(arrays["labelled"]), points)
+    return [side.numpy(x) for x in network.assist(side.tensor(arrays["images"]), styles, side.tensor(arrays["mix"]), own)]
+
+
+def gradients(side, network, arrays: dict, training: bool) -> dict[str, np.ndarray]:
+    """Return the gradients of the cross entropy by canonical name."""
+    target, dropout = (side.tensor(arrays[key]) if key in arrays else None for key in ("label", "dropout"))
+
+    def loss(network, images):
+        return side.losses.cross_entropy(network(images, dropout)[-1], target)
+
+    side.training.set_mode(network, training)
+    return side.canonical(side.parameter_gradients(network, loss, arrays["images"]), network)
+
+
+def clearance(network, arrays: dict) -> float:
+    """Return how near any input of a ReLU is to 0, or two candidates of a maximum to each other, per deviation."""
+    import torch
+
+    found = []
+
+    def relu(_, inputs):
+        found.append(float(inputs[0].abs().min() / inputs[0].std()))
+
+    def pool(layer, inputs):
+        size, step, padding = (layer.kernel_size, layer.stride, 0) if hasattr(layer, "stride") else (3, 2, 1)
+        patches = torch.nn.functional.unfold(inputs[0], size, padding=padding, stride=step).unflatten(1, (-1, size**2))
+        first, second = patches.topk(2, dim=2).values.unbind(2)
+        if bool((first > 0).any()):
+            found.append(float((first - second)[first > 0].min() / inputs[0].std()))
+
+    def is_pool(path, layer):
+        return isinstance(layer, torch.nn.MaxPool2d) or (path == "pool" and network.stem == "imagenet")
+
+    layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.ReLU)]
+    hooks = [layer.register_forward_pre_hook(relu) for layer in layers]
+    hooks += [x.register_forward_pre_hook(pool) for path, x in network.named_modules() if is_pool(path, x)]
+    dropout = torch.from_numpy(arrays["dropout"]) if "dropout" in arrays else None
+    with torch.no_grad():
+        network.eval()(torch.from_numpy(arrays["images"].astype(np.float64)), dropout)
+    for hook in hooks:
+        hook.remove()
+    return min(found)

@@ -1,0 +1,65 @@
+"""Classifiers of normalised features over a temperature (Chen et al., ICLR 2019; as in MME, APE and S3D)."""
+
+import torch
+from torch import Tensor, nn
+
+_SMALLEST = 1e-12  # norm; shorter vectors are divided by it
+
+
+def linear(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
+    """Return a linear layer."""
+    return nn.Linear(inputs, outputs, bias)
+
+
+def reverse_gradient(x: Tensor, factor: float) -> Tensor:
+    """Return ``x`` itself, with a gradient multiplied by ``-factor`` (Ganin & Lempitsky, ICML 2015)."""
+    return x.detach() - factor * (x - x.detach())
+
+
+def normalise(x: Tensor) -> Tensor:
+    """Return the rows of (N, D) divided by their length, which counts as 1e-12 at least; at least in float32."""
+    x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    return x / x.square().sum(dim=1, keepdim=True).sqrt().clamp(min=_SMALLEST)
+
+
+class Predictor(nn.Module):
+    """``fc(x / |x|) / T`` without bias (SSDA_MME's Predictor, for AlexNet and VGG-16)."""
+
+    def __init__(self, inputs: int, classes: int, temperature: float) -> None:
+        super().__init__()
+        self.fc, self.temperature = linear(inputs, classes, bias=False), temperature
+
+    def forward(self, features: Tensor, reversal: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Return (latent, logits) of features (N, inputs): the normalised features, and (N, classes).
+
+        Args:
+            features: (N, inputs).
+            reversal: Factor of a gradient reversal before everything; 0 reverses nothing.
+        """
+        latent = normalise(reverse_gradient(features, reversal) if reversal else features)
+        return latent, self.fc(latent).to(latent.dtype) / self.temperature
+
+
+class PredictorDeep(nn.Module):
+    """``h = fc1(x)``, then ``fc2(h / |h|) / T``, the latter without bias (SSDA_MME's Predictor_deep, for ResNet)."""
+
+    HIDDEN = 512
+
+    def __init__(self, inputs: int, classes: int, temperature: float) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = linear(inputs, self.HIDDEN), linear(self.HIDDEN, classes, bias=False)
+        self.temperature = temperature
+
+    def forward(self, features: Tensor, reversal: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Return (latent, logits) of features (N, inputs): the normalised (N, 512), and (N, classes).
+
+        Args:
+            features: (N, inputs).
+            reversal: Factor of a gradient reversal behind ``fc1``, so that only ``fc2`` sees the plain gradient.
+        """
+        hidden = self.fc1(features)
+        latent = normalise(reverse_gradient(hidden, reversal) if reversal else hidden)
+        return latent, self.fc2(latent).to(latent.dtype) / self.temperature
+
+
+PREDICTORS = {"predictor": Predictor, "predictor_deep": PredictorDeep}
