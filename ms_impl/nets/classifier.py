@@ -10,7 +10,7 @@ POINTS = 4  # maps whose statistics are an image's style
 
 
 class Classifier(nn.Cell):
-    """A backbone in five parts, ``stage`` 1 to 4 and ``tail``; upon it a linear classifier ``fc`` or a predictor ``head``.
+    """A backbone in five parts, ``stage`` 1 to 4 and ``tail``, with a linear classifier ``fc`` or a predictor ``head``.
 
     Attributes:
         OWN_STATISTICS: Whose statistics S3D's official code normalises an assistant's maps with behind the first
