@@ -13,22 +13,27 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from common.data.roles import DATASETS
 from common.errors import UserError
 from common.methods import METHODS
 from common.schema import (
     ClassesConfig,
+    ClassificationDatasetConfig,
     DataConfig,
+    DatasetConfig,
     EvaluateConfig,
     InputConfig,
     NetworkConfig,
     OptimConfig,
     Strict,
+    Task,
     TrainConfig,
 )
 
 CONFIGS = Path(__file__).parent / "configs"
 YAML_TYPES = {"map", "seq", "str", "int", "float", "bool", "null"}
 LARGEST_FILE = 1 << 20  # bytes; a configuration is a page, not a book
+TAGGED = (("method",), *(("data", role) for role in ("source", "source_val", "target", "val", "test", "labelled")))
 MethodSettings = reduce(operator.or_, (method.Settings for method in METHODS.values()))
 MethodConfig = Annotated[MethodSettings, Field(discriminator="name")]
 
@@ -37,7 +42,7 @@ class PublishedRow(Strict):
     """A number that a paper states; ``evaluate.py`` and the report print it beside ours."""
 
     row: str  # name of the row, for example "DDM" or "M_RL, round 1"
-    metric: Literal["mIoU19", "mIoU16", "mIoU13", "mIoU", "accuracy"]
+    metric: Literal["mIoU19", "mIoU16", "mIoU13", "mIoU", "accuracy", "mean accuracy", "top-3", "top-5"]
     value: float  # percent
     source: str  # where the paper says so, for example "table 1"
     per_class: tuple[float, ...] | None = None  # percent, in train id order
@@ -48,7 +53,7 @@ class Config(Strict):
 
     name: str
     out: Path = Path("runs")
-    task: Literal["segmentation"] = "segmentation"
+    task: Task = "segmentation"
     seed: int = 1234
     classes: ClassesConfig = ClassesConfig()
     data: DataConfig
@@ -60,6 +65,29 @@ class Config(Strict):
     method: MethodConfig
     baselines: tuple[Literal["source_only", "target_only", "joint"], ...] = ()  # rows beside the method
     published: tuple[PublishedRow, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _classes_of_the_task(cls, tree: Any) -> Any:
+        """Classification has no class set of its own: its classes are the ones that are named, or found in the data."""
+        if isinstance(tree, dict) and tree.get("task") == "classification":
+            classes = tree.get("classes") or {}
+            if isinstance(classes, dict):
+                return {**tree, "classes": {"set": "custom", **classes}}
+        return tree
+
+    @model_validator(mode="after")
+    def _one_task(self) -> "Config":
+        method = METHODS[self.method.name]
+        if self.task not in method.TASKS:
+            known = ", ".join(name for name, one in METHODS.items() if self.task in one.TASKS)
+            raise ValueError(f"method {self.method.name!r} is not for task {self.task!r}; for it there are: {known}")
+        wanted = ClassificationDatasetConfig if self.task == "classification" else DatasetConfig
+        for role, section in self.data:
+            if isinstance(section, DatasetConfig | ClassificationDatasetConfig) and not isinstance(section, wanted):
+                layout = section.layout
+                raise ValueError(f"data.{role}: layout {layout!r} is not for task {self.task!r}; set task or layout")
+        return self
 
     @model_validator(mode="after")
     def _one_line_name(self) -> "Config":
@@ -85,9 +113,26 @@ def load_config(path: str | Path, overrides: typing.Sequence[str] = ()) -> Confi
     for text in overrides:
         _override(tree, places, text)
     try:
-        return Config.model_validate(tree)
+        return with_class_names(Config.model_validate(tree))
     except ValidationError as error:
         raise UserError(_explain(error, places, Path(path))) from None
+
+
+def with_class_names(config: Config) -> Config:
+    """Return a classification's configuration with the names of its classes, taken from the data where it has none.
+
+    Where the data is not there either, nothing is filled in: whoever needs the classes then says so.
+
+    Raises:
+        UserError: If a list of the data is not as it should be.
+    """
+    if config.task != "classification" or config.classes.names:
+        return config
+    for section in (config.data.source, config.data.target, config.data.val):
+        if section is not None and section.root.is_dir():
+            names = DATASETS[section.layout].class_names(section)
+            return config.model_copy(update={"classes": config.classes.model_copy(update={"names": names})})
+    return config
 
 
 def dump(config: Config) -> str:
@@ -219,8 +264,11 @@ def _explain(error: ValidationError, places: dict, path: Path) -> str:
 
 
 def _without_tags(location: tuple) -> tuple:
-    """Drop the tag that pydantic adds behind the discriminated section ``method``."""
-    return location[:1] + location[2:] if len(location) > 1 and location[0] == "method" else location
+    """Drop the tag that pydantic adds behind a section with several forms."""
+    for section in TAGGED:
+        if location[: len(section)] == section:
+            return location[: len(section)] + location[len(section) + 1 :]
+    return location
 
 
 def _known_keys(location: tuple) -> list[str]:

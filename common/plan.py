@@ -41,11 +41,8 @@ def rehearse(engine: Engine, console: Console) -> None:
     Raises:
         UserError: If a dataset or a weights file is not as it should be.
     """
-    labelled = {"source": None, "target": engine.data.labelled, "val": None}
-    for role in labelled:
-        dataset = getattr(engine.data, role)
-        if dataset is not None:
-            console.print(f"{role}: {check(dataset, labelled[role]).line()}", soft_wrap=True)
+    for role, dataset in engine.data.named().items():
+        console.print(f"{role}: {check(dataset, engine.data.must_have_labels(role)).line()}", soft_wrap=True)
     seconds: dict[str, float] = {}
     for stage in engine.stages.values():
         if stage.objective and stage.objective not in seconds and not stage.reads:

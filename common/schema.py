@@ -10,17 +10,20 @@ from typing import Annotated, Literal
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    Tag,
     field_validator,
 )
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Size = tuple[PositiveInt, PositiveInt]  # (width, height), pixels
 Triple = tuple[float, float, float]  # one number a channel
+Task = Literal["segmentation", "classification"]
 
 
 class Strict(BaseModel):
@@ -53,10 +56,33 @@ class DatasetConfig(Strict):
     cache: Path | None = None  # folder written by ``prepare_data.py cache``; read instead of the full-size files
 
 
+class ClassificationDatasetConfig(Strict):
+    """One dataset for classification in one role. Sizes are (width, height); paths as in ``DatasetConfig``."""
+
+    layout: Literal["image_list", "class_folders"]
+    root: Path
+    list: Path | None = None  # image_list: text file, one "image label" a line; both paths are relative to root
+    domains: tuple[str, ...] = ()  # class_folders: folders below root, read one after another; () is root itself
+    size: Size | None = None  # images are resized to exactly it; None keeps the file's size
+    resize: Literal["nearest", "bilinear", "bicubic"] = "bicubic"  # filter; Pillow < 7, and so most papers: nearest
+    crop: Size | None = None  # the middle of the resized image; training crops at random: data.augment.crop
+    strict: bool = True  # a folder that is none of classes.names is an error; False leaves it out
+    ratios: str | None = None  # "8:1:1": every domain is split at random, and only ``part`` of it is read
+    part: NonNegativeInt = 0
+    split_seed: int = 1234
+    every: PositiveInt = 1  # keep every n-th image, beginning with ``offset``
+    offset: NonNegativeInt = 0
+    invert_every: bool = False  # keep all but every n-th
+
+
+AnyDataset = Annotated[DatasetConfig | ClassificationDatasetConfig, Field(discriminator="layout")]
+
+
 class SplitConfig(Strict):
     """Which images of the target training set carry labels."""
 
     count: PositiveInt | None = None  # drawn by random.Random(seed).sample over the sorted list
+    shots: PositiveInt | None = None  # classification: so many of each class, drawn alike; instead of count
     seed: int = 1234
     list: Path | None = None  # the user's own split: one image name a line; instead of count
 
@@ -78,17 +104,36 @@ class AugmentConfig(Strict):
 
     flip: Fraction = 0.0  # probability of a horizontal flip
     scale: tuple[PositiveFloat, PositiveFloat] | None = None  # uniform range of a random scale
+    pad: NonNegativeInt = 0  # black pixels added on every side before cropping; the flip then comes last
     crop: Size | None = None  # random crop (width, height), padded with ignored pixels when too small
     jitter: NonNegativeFloat = 0.0  # strength of brightness, contrast and saturation jitter
+
+
+def _kind_of_labelled(value: object) -> str:
+    """Tell the forms of ``data.labelled`` apart: "all", a dataset of its own, or a split of the target."""
+    if value is None or value == "all":
+        return "word"
+    layout = value.get("layout") if isinstance(value, dict) else getattr(value, "layout", None)
+    return "dataset" if layout else "split"
+
+
+Labelled = Annotated[
+    Annotated[Literal["all"] | None, Tag("word")]
+    | Annotated[ClassificationDatasetConfig, Tag("dataset")]
+    | Annotated[SplitConfig, Tag("split")],
+    Discriminator(_kind_of_labelled),
+]
 
 
 class DataConfig(Strict):
     """The datasets by their role. ``source`` is labelled; ``target`` is the adaptation domain's training set."""
 
-    source: DatasetConfig | None = None
-    target: DatasetConfig | None = None
-    val: DatasetConfig
-    labelled: SplitConfig | None = None  # labelled part of ``target``; None: the target has no labels
+    source: AnyDataset | None = None
+    source_val: AnyDataset | None = None  # labelled source images to score a network of the source domain on
+    target: AnyDataset | None = None
+    val: AnyDataset
+    test: AnyDataset | None = None  # scored at the end of a stage; then ``val`` serves to choose weights
+    labelled: Labelled = None  # labelled part of ``target``; None: the target has no labels
     colour: ColourConfig = ColourConfig()
     augment: AugmentConfig = AugmentConfig()
     workers: NonNegativeInt = 4  # loader processes a rank; 0 loads in the training process

@@ -40,7 +40,7 @@ from common.data.translation import translate  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from common.schema import DatasetConfig, Size  # noqa: E402
 
-ROLES = ("source", "target", "val")
+ROLES = ("source", "source_val", "target", "labelled", "val", "test")
 SHOWN = 20  # problems that a check prints of each dataset
 
 
@@ -63,9 +63,9 @@ def check(options: argparse.Namespace) -> int:
     config = load_config(options.config, options.set)
     roles, wrong = open_roles(config, checked=False), 0
     for role, dataset in _datasets(roles, options.role):
-        report = check_all(dataset, roles.labelled if role == "target" else None)
+        report = check_all(dataset, roles.must_have_labels(role))
         print(f"data.{role}: {report.line()}")
-        print(f"    {_shares(report, roles.classes.names)}")
+        print(f"    {_shares(report, roles.classes.names, dataset.ignored)}")
         for problem in report.problems[:SHOWN]:
             print(f"data.{role}: {problem}", file=sys.stderr)
         if len(report.problems) > SHOWN:
@@ -144,7 +144,7 @@ def _sizes(config: Config, role: str, dataset: SegmentationDataset) -> tuple[lis
 
 
 def _datasets(roles: Roles, wanted: list[str]) -> list[tuple[str, SegmentationDataset]]:
-    return [(role, getattr(roles, role)) for role in wanted or ROLES if getattr(roles, role) is not None]
+    return [(role, dataset) for role, dataset in roles.named().items() if not wanted or role in wanted]
 
 
 def _in_threads(work: Callable, items: Iterable, workers: int) -> list:
@@ -164,9 +164,9 @@ def _shown(items: Iterable, total: int) -> Iterator:
     return iter(track(items, "files", total, transient=True, disable=not watched, console=Console(stderr=True)))
 
 
-def _shares(report: Report, names: tuple[str, ...]) -> str:
-    """Say how much of the labelled pixels each class has, the frequent ones first."""
-    counts = dict(zip(names, report.pixels)) | {"(ignored)": report.pixels[255]}
+def _shares(report: Report, names: tuple[str, ...], ignored: tuple[int, ...]) -> str:
+    """Say how much of the labelled pixels or images each class has, the frequent ones first."""
+    counts = dict(zip(names, report.counts)) | {"(ignored)": report.counts[[*ignored]].sum()}
     total = max(1, sum(counts.values()))
     found = sorted(((pixels, name) for name, pixels in counts.items() if pixels), reverse=True)
     absent = [name for name in names if not counts[name]]

@@ -4,41 +4,37 @@ Off by default; DDM uses none. The draws are made in one order whatever is switc
 augmentation on or off leaves the others as they were.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from common.data.labels import IGNORE
-from common.data.transforms import resize_image, resize_label
+from common.data.transforms import flip, pad, resize_image, resize_label
 from common.schema import AugmentConfig
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow's conversion to grey
 
 
 def augment(
-    image: np.ndarray, label: np.ndarray, config: AugmentConfig, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+    image: np.ndarray, label: np.ndarray | None, config: AugmentConfig, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the pair as the configuration asks: flipped, scaled, cropped, jittered, in this order.
 
     A random scale without ``crop`` keeps the frame: the scaled pair is cropped or padded to its old size. Padding
-    is black in the image and 255 in the label.
+    is black in the image and 255 in the label. With ``pad`` the flip comes behind the crop, as in AuG-KD's code.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        label: (H, W) uint8 train ids.
+        label: (H, W) uint8 train ids; None where the label is not a map.
         config: Which augmentations.
         rng: Source of the draws: flip, scale, crop column, crop row, brightness, contrast, saturation.
     Returns:
-        Image (h, w, 3) and label (h, w), uint8; the arguments themselves when everything is off.
+        Image (h, w, 3) and label (h, w) or None, uint8; the arguments themselves when everything is off.
     """
     draws = rng.random(7)
-    if draws[0] < config.flip:
-        image, label = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(label[:, ::-1])
-    frame = config.crop or (image.shape[1], image.shape[0])
-    if config.scale:
-        factor = config.scale[0] + draws[1] * (config.scale[1] - config.scale[0])
-        size = max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
-        image, label = resize_image(image, size), resize_label(label, size)
-    if config.scale or config.crop:
-        image, label = _crop(image, frame, draws[2:4], 0), _crop(label, frame, draws[2:4], IGNORE)
+    image = _moved(image, config, draws, 0, resize_image)
+    if label is not None:
+        label = _moved(label, config, draws, IGNORE, resize_label)
     if config.jitter:
         image = jitter(image, *(1 + config.jitter * (2 * draws[4:7] - 1)))
     return image, label
@@ -59,6 +55,22 @@ def jitter(image: np.ndarray, brightness: float, contrast: float, saturation: fl
     pixels = np.clip(middle + (pixels - middle) * contrast, 0, 255)
     grey = (pixels @ LUMA)[..., None]
     return np.rint(np.clip(grey + (pixels - grey) * saturation, 0, 255)).astype(np.uint8)
+
+
+def _moved(pixels: np.ndarray, config: AugmentConfig, draws: np.ndarray, fill: int, resize: Callable) -> np.ndarray:
+    """Return an image or a label map flipped, scaled, padded and cropped."""
+    frame = config.crop or (pixels.shape[1], pixels.shape[0])
+    mirrored = draws[0] < config.flip
+    if mirrored and not config.pad:
+        pixels = flip(pixels)
+    if config.scale:
+        factor = config.scale[0] + draws[1] * (config.scale[1] - config.scale[0])
+        pixels = resize(pixels, (max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor))))
+    if config.pad:
+        pixels = pad(pixels, config.pad, fill)
+    if config.scale or config.crop or config.pad:
+        pixels = _crop(pixels, frame, draws[2:4], fill)
+    return flip(pixels) if mirrored and config.pad else pixels
 
 
 def _crop(pixels: np.ndarray, size: tuple[int, int], place: np.ndarray, fill: int) -> np.ndarray:

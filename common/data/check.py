@@ -7,11 +7,12 @@ list; ``prepare_data.py check`` reads all of them. A fault that the start does n
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
+from common.data.dataset import ImageDataset
 from common.data.files import read_image
-from common.data.segmentation import SegmentationDataset
 from common.errors import UserError
 
 BUDGET = 1 << 26  # pixels read at the start of a run: one or two seconds
@@ -23,10 +24,10 @@ class Report:
 
     Attributes:
         images: Number of images.
-        labels: Number of label files that are there.
+        labels: Number of labels that are there.
         read: Number of images that were read, with their labels.
         sizes: (width, height) of the images read -> how often.
-        pixels: Train id -> pixels in the labels read; 255 is what is ignored.
+        counts: Class -> pixels in the labels read, of which 255 is what is ignored; for classification, images.
         problems: One line a fault.
     """
 
@@ -34,7 +35,7 @@ class Report:
     labels: int = 0
     read: int = 0
     sizes: Counter = field(default_factory=Counter)
-    pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     problems: list[str] = field(default_factory=list)
 
     def line(self) -> str:
@@ -44,7 +45,7 @@ class Report:
         return f"{self.images} images ({sizes}{more}), {self.labels} labels; read {self.read}"
 
 
-def check(dataset: SegmentationDataset, labelled: Sequence[int] | None = None) -> Report:
+def check(dataset: ImageDataset, labelled: Sequence[int] | None = None) -> Report:
     """Check a dataset at the start of a run.
 
     Args:
@@ -59,16 +60,14 @@ def check(dataset: SegmentationDataset, labelled: Sequence[int] | None = None) -
     return report
 
 
-def check_all(dataset: SegmentationDataset, labelled: Sequence[int] | None = None) -> Report:
+def check_all(dataset: ImageDataset, labelled: Sequence[int] | None = None) -> Report:
     """Read every file of a dataset; faults are in the report, one line each."""
     report = Report()
     report.problems = list(inspect(dataset, report, labelled, None))
     return report
 
 
-def inspect(
-    dataset: SegmentationDataset, report: Report, labelled: Sequence[int] | None, budget: int | None
-) -> Iterator[str]:
+def inspect(dataset: ImageDataset, report: Report, labelled: Sequence[int] | None, budget: int | None) -> Iterator[str]:
     """Yield one line for every fault, while ``report`` fills.
 
     Args:
@@ -81,7 +80,7 @@ def inspect(
     report.labels = sum(dataset.has_label(i) for i in range(len(dataset)))
     yield from _missing(dataset, range(len(dataset)) if labelled is None else labelled)
     yield from _uncached(dataset)
-    seen = 0
+    seen, report.counts = 0, np.zeros(max(256, len(dataset.classes)), np.int64)
     for index in _spread(len(dataset)):
         if budget is not None and seen >= budget and report.read:
             break
@@ -89,28 +88,24 @@ def inspect(
             seen += _read(dataset, index, report)
         except UserError as error:
             yield str(error)
-    if report.read == report.labels and report.pixels.any() and not report.pixels[:255].any():
+    if report.read == report.labels and report.counts.any() and not np.delete(report.counts, dataset.ignored).any():
         yield f"{dataset.config.root}: every labelled pixel is ignored; check label_ids and class_map"
 
 
-def _missing(dataset: SegmentationDataset, labelled: Sequence[int]) -> Iterator[str]:
+def _missing(dataset: ImageDataset, labelled: Sequence[int]) -> Iterator[str]:
     config = dataset.config
     images = [item.image for item in dataset.items if not item.image.is_file()]
     if images:
-        yield (
-            f"{config.root}: {len(images)} of {len(dataset)} listed images are missing, first {images[0]}; fetch them, "
-            f"or write the list anew: python scripts/prepare_data.py lists {config.layout} {config.root}"
-        )
-    lost = [dataset.items[i].label for i in labelled if not dataset.has_label(i)]
+        missing = f"{len(images)} of {len(dataset)} listed images are missing, first {images[0]}"
+        yield f"{config.root}: {missing}; {dataset.missing_image_hint()}"
+    lost = [i for i in labelled if not dataset.has_label(i)]
     if lost:
-        place = f"first {lost[0]}" if lost[0] else "the layout names no label folder (labels)"
-        repair = dataset.files.repair or "python scripts/prepare_data.py check CONFIG, which names all"
-        yield f"{config.root}: {len(lost)} of {len(labelled)} labels are missing, {place}; run: {repair}"
+        yield f"{config.root}: {len(lost)} of {len(labelled)} labels are missing, {dataset.missing_label_hint(lost[0])}"
 
 
-def _uncached(dataset: SegmentationDataset) -> Iterator[str]:
+def _uncached(dataset: ImageDataset) -> Iterator[str]:
     """Look for the first and the last image in the cache: one that is stale or was cut short lacks them."""
-    if dataset.cache and dataset.config.size:
+    if getattr(dataset, "cache", None) and dataset.config.size:
         try:
             for index in (0, len(dataset) - 1):
                 dataset.cache.image(dataset, index)
@@ -125,11 +120,11 @@ def _spread(count: int) -> list[int]:
     return [i for i in backwards if i < count]
 
 
-def _read(dataset: SegmentationDataset, index: int, report: Report) -> int:
+def _read(dataset: ImageDataset, index: int, report: Report) -> int:
     """Read one image with its label, if it has one; return the number of pixels.
 
     Raises:
-        UserError: If one cannot be read, or their sizes differ where nothing resizes them.
+        UserError: If one cannot be read, or does not fit the other.
     """
     item = dataset.items[index]
     if not item.image.is_file():
@@ -139,10 +134,5 @@ def _read(dataset: SegmentationDataset, index: int, report: Report) -> int:
     report.sizes[width, height] += 1
     if not dataset.has_label(index):
         return width * height
-    label = dataset.native_label(index)
-    report.pixels += np.bincount(label.ravel(), minlength=256)
-    if label.shape != (height, width) and not (dataset.config.label_size or dataset.config.size):
-        raise UserError(
-            f"{item.label}: {label.shape[1]}x{label.shape[0]}, but its image is {width}x{height}; set size to resize"
-        )
-    return width * height + label.size
+    report.counts += dataset.inspect_label(index, (width, height))
+    return 2 * width * height if isinstance(item.label, Path) else width * height

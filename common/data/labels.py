@@ -121,7 +121,10 @@ def class_set(config) -> ClassSet:
     if config.set != "custom":
         return CLASS_SETS[config.set]
     if not config.names:
-        raise UserError("classes.names is missing: custom classes need one name each, in train id order")
+        raise UserError(
+            "classes.names is missing: custom classes need one name each, in train id order; classification takes them "
+            "from its data, once that is there"
+        )
     colours = config.colours or tuple(_spread(i) for i in range(len(config.names)))
     if len(colours) != len(config.names):
         raise UserError(f"classes.colours has {len(colours)} entries for {len(config.names)} names: give one a class")

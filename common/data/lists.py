@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from common.errors import UserError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 LARGEST_LIST = 256 << 20  # bytes
 
 
@@ -44,6 +44,51 @@ def read_names(path: Path) -> list[str]:
     return [image for image, _ in read_list(path)]
 
 
+def parse_class_list(text: str, place: str = "list") -> list[tuple[str, int | None]]:
+    """Parse a class list, the official format of S3D and MME: ``relative/path label`` a line.
+
+    A tab may stand for the blank, for names that hold blanks.
+
+    Args:
+        text: The whole file; blank lines count for nothing.
+        place: File name for messages.
+    Returns:
+        (path, label) a line, in order; None where a line has no label, or a negative one: rejected pseudo-labels.
+    Raises:
+        UserError: If a label is no integer, or a path leaves its folder.
+    """
+    entries = []
+    for number, line in enumerate(text.splitlines(), 1):
+        name, *rest = line.strip("\r\n").split("\t" if "\t" in line else " ")
+        if not name.strip() and not rest:
+            continue
+        _refuse_outside(name, f"{place}:{number}")
+        try:
+            label = int(rest[0]) if rest else None
+        except ValueError:
+            wanted = "a line is 'image label' (a tab between them if names hold blanks)"
+            raise UserError(f"{place}:{number}: '{rest[0]}' is not a label; {wanted}") from None
+        entries.append((name.strip(), None if label is None or label < 0 else label))
+    return entries
+
+
+def read_class_list(path: Path) -> list[tuple[str, int | None]]:
+    """Read a class list; see ``parse_class_list``.
+
+    Raises:
+        UserError: If the file is missing, empty or no text, or a line is not as it should be.
+    """
+    entries = parse_class_list("\n".join(_lines(path)), str(path))
+    if not entries:
+        raise UserError(f"{path}: the list is empty")
+    return entries
+
+
+def folder_classes(paths: Iterable[str]) -> list[str]:
+    """Return the folders right above the images, in order of first appearance: the class names of the official code."""
+    return list(dict.fromkeys(PurePosixPath(path).parent.name for path in paths))
+
+
 def write_list(path: Path, entries: Iterable[Sequence[str]]) -> int:
     """Write one line for each entry, its names apart by a blank, by a tab where a name holds one; return how many."""
     lines = []
@@ -59,7 +104,7 @@ def scan(folder: Path, suffix: str | None) -> list[str]:
 
     Args:
         folder: Searched with all its subfolders; hidden files and folders count for nothing.
-        suffix: End of the names; None takes every image (PNG, JPEG, BMP, WebP, TIFF, PPM).
+        suffix: End of the names; None takes every image (PNG, JPEG, BMP, WebP, TIFF, PPM, PGM).
     """
     ends = (suffix,) if suffix else IMAGE_SUFFIXES
     found = []

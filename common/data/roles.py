@@ -5,19 +5,29 @@ from typing import TYPE_CHECKING
 
 from common.data.check import check
 from common.data.cityscapes import Cityscapes
+from common.data.class_folders import ClassFolders
+from common.data.classification import ClassificationDataset
+from common.data.dataset import ImageDataset
 from common.data.folders import Folders
 from common.data.gta5 import Gta5
+from common.data.image_list import ImageList
 from common.data.labels import ClassSet, class_set
-from common.data.segmentation import SegmentationDataset
 from common.data.splits import labelled_split
 from common.data.synthia import Synthia
 from common.errors import UserError
-from common.schema import DatasetConfig
+from common.schema import ClassificationDatasetConfig, DatasetConfig
 
 if TYPE_CHECKING:
     from common.config import Config
 
-DATASETS = {"gta5": Gta5, "synthia": Synthia, "cityscapes": Cityscapes, "folders": Folders}
+DATASETS = {
+    "gta5": Gta5,
+    "synthia": Synthia,
+    "cityscapes": Cityscapes,
+    "folders": Folders,
+    "image_list": ImageList,
+    "class_folders": ClassFolders,
+}
 
 
 @dataclass(frozen=True)
@@ -30,16 +40,40 @@ class Roles:
         target: Training images of the target domain; None if the method needs none.
         val: Labelled images that are scored.
         labelled: Positions in ``target`` whose labels may be seen, in drawing order.
+        labelled_target: Classification: the target images whose labels may be seen, which may lie outside ``target``.
+        source_val: Labelled images that a network of the source domain is scored on.
+        test: Labelled images that are scored at the end of a stage, where ``val`` is there to choose weights.
     """
 
     classes: ClassSet
-    source: SegmentationDataset | None
-    target: SegmentationDataset | None
-    val: SegmentationDataset
-    labelled: tuple[int, ...]
+    source: ImageDataset | None
+    target: ImageDataset | None
+    val: ImageDataset
+    labelled: tuple[int, ...] = ()
+    labelled_target: ClassificationDataset | None = None
+    source_val: ImageDataset | None = None
+    test: ImageDataset | None = None
+
+    def named(self) -> dict[str, ImageDataset]:
+        """Return the datasets that there are, by their key in the section ``data``."""
+        every = {
+            "source": self.source,
+            "source_val": self.source_val,
+            "target": self.target,
+            "labelled": self.labelled_target,
+            "val": self.val,
+            "test": self.test,
+        }
+        return {role: dataset for role, dataset in every.items() if dataset is not None}
+
+    def must_have_labels(self, role: str) -> tuple[int, ...] | None:
+        """Return the positions of a dataset that must have labels; None for all of them."""
+        return self.labelled if role == "target" else None
 
 
-def open_dataset(config: DatasetConfig, classes: ClassSet, role: str = "") -> SegmentationDataset:
+def open_dataset(
+    config: DatasetConfig | ClassificationDatasetConfig, classes: ClassSet, role: str = ""
+) -> ImageDataset:
     """Open one dataset; reads none of its images.
 
     Args:
@@ -67,14 +101,41 @@ def open_roles(config: "Config", checked: bool = True) -> Roles:
         UserError: The first fault: key of the dataset, file, and what repairs it.
     """
     data, known = config.data, class_set(config.classes)
-    source, target, val = (
+    source, source_val, target, val, test = (
         open_dataset(section, known, f"data.{role}") if section is not None else None
-        for role, section in (("source", data.source), ("target", data.target), ("val", data.val))
+        for role, section in (
+            ("source", data.source),
+            ("source_val", data.source_val),
+            ("target", data.target),
+            ("val", data.val),
+            ("test", data.test),
+        )
     )
-    labelled = labelled_split(data.labelled, target.names) if target else []
-    roles = Roles(known, source, target, val, tuple(labelled))
+    if isinstance(data.labelled, ClassificationDatasetConfig):
+        shots, labelled = open_dataset(data.labelled, known, "data.labelled"), []
+    else:
+        target, shots, labelled = _divided(config, target)
+    roles = Roles(known, source, target, val, tuple(labelled), shots, source_val, test)
     if checked:
-        for dataset, needed in ((source, None), (target, labelled), (val, None)):
-            if dataset is not None:
-                check(dataset, needed)
+        for role, dataset in roles.named().items():
+            check(dataset, roles.must_have_labels(role))
     return roles
+
+
+def _divided(
+    config: "Config", target: ImageDataset | None
+) -> tuple[ImageDataset | None, ClassificationDataset | None, list[int]]:
+    """Return the target, its labelled images as a dataset of their own (classification), and their positions."""
+    split = config.data.labelled
+    if target is None or split is None:
+        return target, None, []
+    if config.task == "segmentation":
+        return target, None, labelled_split(split, target.names)
+    labels = [-1 if item.label is None else item.label for item in target.items]
+    chosen = labelled_split(split, target.names, labels)
+    shots = target.subset(chosen)
+    shots.role = "data.labelled"
+    if split == "all":
+        return target, shots, chosen
+    rest = target.subset([i for i in range(len(target)) if i not in set(chosen)])
+    return rest, shots, []

@@ -4,45 +4,27 @@ A family (``gta5``, ``synthia``, ``cityscapes``, ``folders``) is a subclass that
 the ids mean; all the rest is here. Sizes are (width, height).
 """
 
-import copy
-import json
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 import numpy as np
 
 from common.data.cache import Cache
+from common.data.dataset import ImageDataset, Item
 from common.data.files import read_image
-from common.data.labels import ClassSet
+from common.data.labels import IGNORE, ClassSet
 from common.data.layout import Ids, Layout, colours_of, official_ids
 from common.data.lists import read_list, scan
-from common.data.transforms import resize_image, resize_label
+from common.data.transforms import resize_label
 from common.errors import UserError
 from common.schema import DatasetConfig, Size
 
 
-class Item(NamedTuple):
-    """One image: its name below the image folder, its file, and where its label is or would be."""
+class SegmentationDataset(ImageDataset):
+    """Images with label maps of train ids."""
 
-    name: str
-    image: Path
-    label: Path | None
-
-
-class SegmentationDataset:
-    """Images with label maps of train ids.
-
-    Attributes:
-        config: The section of the configuration.
-        classes: The classes of the task.
-        names: Names of the images relative to the image folder, in order of the list or of the alphabet.
-        items: The files behind the names.
-        role: Key of the section in the configuration ("data.source"), where there is one; begins messages.
-    """
-
-    role = ""
+    task = "segmentation"
+    ignored = (IGNORE,)
 
     def __init__(self, config: DatasetConfig, classes: ClassSet):
         """Find the files; reads none of them but the list.
@@ -50,14 +32,10 @@ class SegmentationDataset:
         Raises:
             UserError: If the root, the list or the images are not there, or the options contradict each other.
         """
-        self.config, self.classes = config, classes
         self.colours = colours_of(config, classes)
         self.ids: Ids | None = None if self.colours else self.id_table(config, classes)
         self.files = self.layout(config)
-        if not config.root.is_dir():
-            raise UserError(f"{config.root}: no such folder (root of the {config.layout} data)")
-        self.items = self._chosen(self._listed() if config.list else self._scanned())
-        self.names = [item.name for item in self.items]
+        super().__init__(config, classes)
         self.cache = Cache(config.cache) if config.cache else None
 
     def layout(self, config: DatasetConfig) -> Layout:
@@ -67,9 +45,6 @@ class SegmentationDataset:
     def id_table(self, config: DatasetConfig, classes: ClassSet) -> Ids:
         """Return the meaning of the ids in label files; Cityscapes' unless the family has its own."""
         return official_ids(config, classes)
-
-    def __len__(self) -> int:
-        return len(self.items)
 
     def image(self, index: int, folder: Path | None = None) -> np.ndarray:
         """Return an image in the configured size, (H, W, 3) uint8 RGB.
@@ -98,10 +73,6 @@ class SegmentationDataset:
         label = self.native_label(index)
         return resize_label(label, size) if size else label
 
-    def native_image(self, index: int) -> np.ndarray:
-        """Return an image as it is on disk, (H, W, 3) uint8 RGB."""
-        return read_image(self.items[index].image)
-
     def native_label(self, index: int) -> np.ndarray:
         """Return the label map in the size it has on disk, (H, W) uint8 train ids, 255 ignored.
 
@@ -121,14 +92,35 @@ class SegmentationDataset:
             )
         return self.ids.table[raw]
 
-    def fit(self, image: np.ndarray) -> np.ndarray:
-        """Return an image, (H, W, 3) uint8, in the configured size."""
-        return resize_image(image, self.config.size) if self.config.size else image
-
     def has_label(self, index: int) -> bool:
         """Whether the label file of an image is there."""
         path = self.items[index].label
         return path is not None and path.is_file()
+
+    def inspect_label(self, index: int, size: tuple[int, int]) -> np.ndarray:
+        """Return the pixels of each train id in the label of an image of ``size`` (width, height), int64 (256,).
+
+        Raises:
+            UserError: If it cannot be read, or has another size than its image where nothing resizes them.
+        """
+        label = self.native_label(index)
+        if label.shape != size[::-1] and not (self.config.label_size or self.config.size):
+            own = f"{label.shape[1]}x{label.shape[0]}"
+            path = self.items[index].label
+            raise UserError(f"{path}: {own}, but its image is {size[0]}x{size[1]}; set size to resize")
+        return np.bincount(label.ravel(), minlength=256)
+
+    def missing_image_hint(self) -> str:
+        """Return what to do when listed images are missing."""
+        again = f"python scripts/prepare_data.py lists {self.config.layout} {self.config.root}"
+        return f"fetch them, or write the list anew: {again}"
+
+    def missing_label_hint(self, index: int) -> str:
+        """Return where the label of an image is missed, and what to do."""
+        path = self.items[index].label
+        place = f"first {path}" if path else "the layout names no label folder (labels)"
+        repair = self.files.repair or "python scripts/prepare_data.py check CONFIG, which names all"
+        return f"{place}; run: {repair}"
 
     def truth(self, name: str) -> np.ndarray | None:
         """Return the label map of the image of that name as ``label`` does; None where it has none."""
@@ -137,30 +129,19 @@ class SegmentationDataset:
 
     def resized(self, size: Size) -> "SegmentationDataset":
         """Return the same dataset with images and labels in another size; shares the file lists."""
-        other = copy.copy(self)
-        other.config = self.config.model_copy(update={"size": tuple(size), "label_size": None})
-        return other
+        return self._with(size=tuple(size), label_size=None)
 
     def uncached(self) -> "SegmentationDataset":
         """Return the same dataset, read from the full-size files."""
-        other = copy.copy(self)
+        other = self._with()
         other.cache = None
         return other
 
-    def fingerprint(self) -> str:
-        """Return a digest of the files (names, sizes, times of change) and of every option that changes the pixels."""
-        options = {"size": self.config.size, "label_size": self.config.label_size}
-        return sha256(json.dumps([self.content, options]).encode()).hexdigest()
+    def _found(self) -> list[Item]:
+        return self._listed() if self.config.list else self._scanned()
 
-    @cached_property
-    def content(self) -> str:
-        """Digest of the files and of the meaning of their ids, whatever the size."""
-        digest = sha256(self._meaning())
-        for item in self.items:
-            for path in (item.image, item.label):
-                stat = path.stat() if path is not None and path.is_file() else None
-                digest.update(f"{item.name}|{stat and (stat.st_size, stat.st_mtime_ns)}\n".encode())
-        return digest.hexdigest()
+    def _pixel_options(self) -> dict:
+        return {"size": self.config.size, "label_size": self.config.label_size}
 
     def _meaning(self) -> bytes:
         tables = (self.colours.codes, self.colours.train_ids) if self.colours else (self.ids.table, self.ids.known)
@@ -207,13 +188,3 @@ class SegmentationDataset:
         root, files = self.config.root, self.files
         label = root / files.labels / files.label_name(name) if files.labels is not None else None
         return Item(name, root / files.images / name, label)
-
-    def _chosen(self, items: list[Item]) -> list[Item]:
-        """Keep every n-th item, or all others, as the configuration says."""
-        config = self.config
-        chosen = [item for i, item in enumerate(items) if (i % config.every == config.offset) != config.invert_every]
-        if config.offset >= config.every or not chosen:
-            raise UserError(
-                f"every: {config.every} with offset: {config.offset} keeps no image; offset must be below every"
-            )
-        return chosen

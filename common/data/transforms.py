@@ -1,4 +1,4 @@
-"""Deterministic preprocessing with Pillow (DDM, section 2.4): resizing, and what the network sees of an image.
+"""Deterministic preprocessing with Pillow: resizing, cropping, and what the network sees of an image.
 
 Sizes are (width, height). Pillow's bicubic filter antialiases when it shrinks; OpenCV and the frameworks give
 other numbers, so both twins take their pixels from here.
@@ -7,19 +7,27 @@ other numbers, so both twins take their pixels from here.
 import numpy as np
 from PIL import Image
 
+from common.errors import UserError
 from common.schema import InputConfig, Size
 
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
 
-def resize_image(image: np.ndarray, size: Size) -> np.ndarray:
-    """Return an image in another size, bicubic, the aspect ratio not kept.
+
+def resize_image(image: np.ndarray, size: Size, method: str = "bicubic") -> np.ndarray:
+    """Return an image in another size, the aspect ratio not kept.
 
     Args:
         image: (H, W, 3) uint8.
         size: (width, height); the image itself is returned when it has this size.
+        method: Key of ``FILTERS``. Code that names no filter means bicubic since Pillow 7, nearest before.
     Returns:
         (height, width, 3) uint8.
     """
-    return _resize(image, size, Image.Resampling.BICUBIC)
+    return _resize(image, size, FILTERS[method])
 
 
 def resize_label(label: np.ndarray, size: Size) -> np.ndarray:
@@ -32,6 +40,47 @@ def resize_label(label: np.ndarray, size: Size) -> np.ndarray:
         (height, width) uint8.
     """
     return _resize(label, size, Image.Resampling.NEAREST)
+
+
+def crop(pixels: np.ndarray, size: Size, top: int, left: int) -> np.ndarray:
+    """Return the frame ``size`` (width, height) of (H, W) or (H, W, 3) pixels whose upper left is (top, left)."""
+    return np.ascontiguousarray(pixels[top : top + size[1], left : left + size[0]])
+
+
+def centre_crop(image: np.ndarray, size: Size) -> np.ndarray:
+    """Return the middle of an image as torchvision's ``CenterCrop`` cuts it: half offsets go to the even neighbour.
+
+    Args:
+        image: (H, W, 3) uint8, at least of this size.
+        size: (width, height).
+    Raises:
+        UserError: If the image is smaller.
+    """
+    height, width = image.shape[:2]
+    if width < size[0] or height < size[1]:
+        raise UserError(f"an image of {width}x{height} is smaller than the crop {size[0]}x{size[1]}; set size")
+    return crop(image, size, round((height - size[1]) / 2), round((width - size[0]) / 2))
+
+
+def flip(pixels: np.ndarray) -> np.ndarray:
+    """Return the mirror image of (H, W) or (H, W, 3) pixels."""
+    return np.ascontiguousarray(pixels[:, ::-1])
+
+
+def pad(pixels: np.ndarray, width: int, fill: int = 0) -> np.ndarray:
+    """Return (H, W) or (H, W, 3) pixels with a border of ``width`` pixels of one value on every side."""
+    return np.pad(pixels, [(width, width)] * 2 + [(0, 0)] * (pixels.ndim - 2), constant_values=fill)
+
+
+def flip_and_crop(image: np.ndarray, size: Size, top: int, left: int, mirrored: bool) -> np.ndarray:
+    """Return the training view of S3D's official code: mirrored or not, then cropped at (top, left)."""
+    return crop(flip(image) if mirrored else image, size, top, left)
+
+
+def pad_and_crop(image: np.ndarray, border: int, size: Size, top: int, left: int, mirrored: bool) -> np.ndarray:
+    """Return the training view of AuG-KD's official code: a black border, cropped at (top, left), then mirrored."""
+    cut = crop(pad(image, border), size, top, left)
+    return flip(cut) if mirrored else cut
 
 
 def _resize(pixels: np.ndarray, size: Size, method: Image.Resampling) -> np.ndarray:

@@ -95,6 +95,7 @@ class DDM:
     """The rounds of DDM as a list of stages."""
 
     Settings = DDMSettings
+    TASKS = ("segmentation",)
 
     @staticmethod
     def stages(config: Config) -> list[Stage]:

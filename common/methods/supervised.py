@@ -38,6 +38,7 @@ class Supervised:
     """One stage: cross entropy on labelled images."""
 
     Settings = SupervisedSettings
+    TASKS = ("segmentation", "classification")
 
     @staticmethod
     def stages(config: Config) -> list[Stage]:

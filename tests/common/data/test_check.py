@@ -24,7 +24,7 @@ def test_a_sound_dataset_is_counted(tmp_path: Path) -> None:
     """Counts, sizes and class frequencies are those of the files."""
     report = check(opened("gta5", gta5(tmp_path)))
     assert (report.images, report.labels, report.read, dict(report.sizes)) == (4, 4, 4, {SIZE: 4})
-    assert report.pixels.sum() == 4 * 240 and set(np.flatnonzero(report.pixels)) == {0, 2, 13, 255}
+    assert report.counts.sum() == 4 * 240 and set(np.flatnonzero(report.counts)) == {0, 2, 13, 255}
     assert report.line() == "4 images (20x12), 4 labels; read 4"
 
 

@@ -84,5 +84,5 @@ def test_own_split(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"1 of 2 images are not in the target set, first 'c/5\.png'"):
         labelled_split(SplitConfig(list=tmp_path / "l.txt"), names[:4])
     for config in (SplitConfig(), SplitConfig(count=1, list=tmp_path / "l.txt")):
-        with pytest.raises(UserError, match="either count or list"):
+        with pytest.raises(UserError, match="one of count, shots and list"):
             labelled_split(config, names)
