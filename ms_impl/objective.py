@@ -3,18 +3,18 @@
 A subclass writes down its losses in ``construct``; everything around them is here.
 """
 
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import mindspore
 import numpy as np
-from mindspore import ParameterTuple, Tensor, nn, ops
+from mindspore import Tensor, nn, ops
 from mindspore.nn import Cell as Network
 
 from common.data.labels import class_set
 from common.keys import check_keys
 from common.loss_scale import LossScale
+from common.schema import NetworkConfig, OptimConfig
 from ms_impl.averaging import follow
 from ms_impl.compiled import Compiled
 from ms_impl.execution import lower_precision, running_statistics, synchronise
@@ -22,6 +22,7 @@ from ms_impl.nets import build_network
 from ms_impl.nets.recompute import recompute_blocks
 from ms_impl.nets.training import parameter_groups, set_mode
 from ms_impl.optim import Optimizer, all_finite, clip_by_global_norm
+from ms_impl.passes import Pass, Trained
 from ms_impl.weights import get_weights, set_weights
 
 
@@ -35,6 +36,7 @@ class Objective(nn.Cell):
         ROLES: Names of the networks that are held fixed; each becomes an attribute, or None when not given.
         alone: Whether this is the only rank.
         network: The network that trains.
+        main: It with its optimizer.
         average: Its averaged copy when ``train.ema`` asks for one, else None.
     """
 
@@ -56,31 +58,37 @@ class Objective(nn.Cell):
         self.config, self.backend, self.alone = config, backend, backend.world == 1
         self._world = backend.world  # graphs cannot read the backend
         self._all_reduce = None if self.alone else ops.AllReduce()
-        self.network = self._new_network(trains=True)
+        self.network = self._new_network(self.network_config(), trains=True)
         self._load_initial_weights()
-        self.average = self._new_network() if config.train.ema is not None else None
+        self.average = self._new_network(self.network_config()) if config.train.ema is not None else None
         for role in self.ROLES:
             given = (frozen or {}).get(role)
-            setattr(self, role, None if given is None else self._new_network())
+            setattr(self, role, None if given is None else self._new_network(self.role_config(role)))
             if given is not None:
                 set_weights(getattr(self, role), given, f"weights of the {role.replace('_', ' ')}")
         self._start_average()
         # Changing modes would compile the step again; so predictions have cells of their own, with the same parameters
-        self._mirror = None if self.average else _share_parameters(self.network, self._new_network())
+        mirror = None if self.average else self._new_network(self.network_config())
+        self._mirror = mirror and _share_parameters(self.network, mirror)
         self._reversed, self._scale = config.input.order == "bgr", config.input.scale
         self._mean, self._std = (_per_channel(value, backend) for value in (config.input.mean, config.input.std))
-        self._keys = tuple(inspect.signature(self.construct).parameters)
-        self._optimizer = Optimizer(parameter_groups(self.network), config.optim, backend.compile)
         self._scaler = LossScale() if config.train.precision == "fp16" else None
-        # The update stays outside the compiled part: inside, the graph copies all weights and takes twice the time
-        weights = ParameterTuple(self._optimizer.parameters)
-        differentiated = mindspore.value_and_grad(self._scaled_loss, None, weights, has_aux=True)
-        self._forward = Compiled(differentiated, backend.compile)
+        self._further: dict[str, Trained] = {}
+        self.main = Trained(self.network, Optimizer(parameter_groups(self.network), config.optim, backend.compile))
+        self._forward = self.differentiated(self.construct, self.main)
         self._logits = Compiled(self._evaluated_logits, backend.compile)
 
     def names(self, keys: Sequence[str]) -> tuple[str, ...]:
         """Return the names of what ``construct`` returns for a batch of these keys; the first is the total loss."""
         raise NotImplementedError
+
+    def network_config(self) -> NetworkConfig:
+        """Return the description of the network that trains: the configuration's, unless a method has several."""
+        return self.config.network
+
+    def role_config(self, role: str) -> NetworkConfig:
+        """Return the description of the fixed network in a role: by default that of the network that trains."""
+        return self.network_config()
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return what the network sees of images (N, 3, H, W) uint8 RGB: float32, as the section ``input`` says."""
@@ -108,27 +116,51 @@ class Objective(nn.Cell):
         Returns:
             Device scalars, the total ``loss`` first; nothing waits for the device but float16's check for overflow.
         """
-        losses, gradients = self._differentiate(batch)
-        gradients = self._agree(gradients)
+        done = self._forward(batch, self.names(tuple(batch)))
+        self.update(self.main, done.gradients, lr)
+        return done.losses
+
+    def update(self, trained: Trained, gradients: Sequence[Tensor], lr: float) -> None:
+        """Let one network learn: mean over ranks, clip, update; the averaged copy follows the main network.
+
+        Args:
+            trained: ``main`` or what ``further`` returned.
+            gradients: Of this rank, one for each parameter of its optimizer.
+            lr: Learning rate before the groups' factors.
+        """
+        gradients = self._agree(trained.network, gradients)
         finite = self._scaler is None or all_finite(gradients)
         if finite:
             if self.config.optim.clip:
                 gradients = clip_by_global_norm(gradients, self.config.optim.clip)
-            self._optimizer.step(gradients, lr)
-            if self.average is not None:
+            trained.optimizer.step(gradients, lr)
+            if self.average is not None and trained is self.main:
                 follow(self.average, self.network, self.config.train.ema)
         if self._scaler is not None:
             self._scaler.update(finite)
-        return losses
+
+    def further(self, name: str, network: Network, optim: OptimConfig) -> Trained:
+        """Add a network that trains beside the main one, with an optimizer of its own; ``name`` becomes an attribute.
+
+        Its weights and its optimizer are the parts ``name`` and ``optimizer_name`` of ``state``.
+        """
+        set_mode(network, True)
+        self.backend.broadcast(list(network.get_parameters()))
+        setattr(self, name, network)
+        self._further[name] = Trained(network, Optimizer(parameter_groups(network), optim, self.backend.compile))
+        return self._further[name]
+
+    def differentiated(self, function: Callable[..., tuple[Tensor, ...]], trained: Trained) -> Pass:
+        """Return a method that gives losses with its gradients in the parameters of one network; see ``Pass``."""
+        return Pass(function, trained, self.backend, self._scaler)
 
     def gradients(self, batch: Mapping[str, np.ndarray]) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
         """Return the losses of a batch and the gradient of each trained parameter by name; trains nothing."""
         before = get_weights(self.network)  # the pass moves running statistics
-        losses, gradients = self._differentiate(batch)
-        gradients = self._agree(gradients)
+        done = self._forward(batch, self.names(tuple(batch)))
+        gradients = self._agree(self.network, done.gradients)
         set_weights(self.network, before)
-        names = [name for group in parameter_groups(self.network).values() for name in group]
-        return losses, {name: self.backend.numpy(value) for name, value in zip(names, gradients)}
+        return done.losses, self.main.named(self.backend, gradients)
 
     def predict(self, images: np.ndarray) -> Tensor:
         """Return raw logits (N, C, h, w) of images (N, 3, H, W) uint8 RGB, by the averaged network if there is one."""
@@ -144,13 +176,16 @@ class Objective(nn.Cell):
         return self._mirror if self.average is None else self.average
 
     def state(self) -> dict[str, dict[str, np.ndarray]]:
-        """Return copies of everything that a resumed stage needs, in parts: model, optimizer, ema, scaler."""
-        parts = {"model": get_weights(self.network), "optimizer": self._optimizer.state()}
+        """Return copies of everything that a resumed stage needs, in parts: model, optimizer, ema, scaler, memory."""
+        parts = {"model": get_weights(self.network), "optimizer": self.main.optimizer.state()}
+        for name, trained in self._further.items():
+            parts |= {name: get_weights(trained.network), f"optimizer_{name}": trained.optimizer.state()}
         if self.average is not None:
             parts["ema"] = get_weights(self.average)
         if self._scaler is not None:
             parts["scaler"] = self._scaler.state()
-        return parts
+        memory = self.memory()
+        return {**parts, "memory": memory} if memory else parts
 
     def load_state(self, state: Mapping[str, Mapping[str, np.ndarray]]) -> None:
         """Go on from a saved state.
@@ -160,11 +195,28 @@ class Objective(nn.Cell):
         """
         check_keys(dict.fromkeys(self.state(), ()), dict.fromkeys(state, ()), "the checkpoint's parts")
         set_weights(self.network, state["model"], "model")
-        self._optimizer.load_state(state["optimizer"])
+        self.main.optimizer.load_state(state["optimizer"])
+        for name, trained in self._further.items():
+            set_weights(trained.network, state[name], name)
+            trained.optimizer.load_state(state[f"optimizer_{name}"])
         if self.average is not None:
             set_weights(self.average, state["ema"], "ema")
         if self._scaler is not None:
             self._scaler.load_state(state["scaler"])
+        if "memory" in state:
+            self.load_memory(state["memory"])
+
+    def memory(self) -> dict[str, np.ndarray]:
+        """Return copies of what a method remembers beside weights: thresholds, centroids, counters; empty for most."""
+        return {}
+
+    def load_memory(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take over what ``memory`` returned.
+
+        Raises:
+            UserError: If names or shapes differ.
+        """
+        assert not arrays, "an objective with a memory loads it"
 
     def load_weights(
         self, weights: Mapping[str, np.ndarray], may_miss: Sequence[str] = (), may_exceed: Sequence[str] = ()
@@ -177,10 +229,10 @@ class Objective(nn.Cell):
         set_weights(self.network, weights, "weights", may_miss, may_exceed)
         self._start_average()
 
-    def _new_network(self, trains: bool = False) -> Network:
+    def _new_network(self, described: NetworkConfig, trains: bool = False) -> Network:
         """Return a network on the device; one that does not train is in evaluation mode for good."""
         train = self.config.train
-        network = build_network(self.config.network, len(class_set(self.config.classes)), self.config.seed)
+        network = build_network(described, len(class_set(self.config.classes)), self.config.seed)
         if trains and train.sync_bn:
             network = synchronise(network, self.backend.device)
         if trains and train.recompute:
@@ -193,7 +245,7 @@ class Objective(nn.Cell):
         return network
 
     def _load_initial_weights(self) -> None:
-        net = self.config.network
+        net = self.network_config()
         if net.weights:
             given = self.backend.load(net.weights)
             set_weights(self.network, given, str(net.weights), net.may_miss, net.may_exceed)
@@ -203,30 +255,14 @@ class Objective(nn.Cell):
         if self.average is not None:
             set_weights(self.average, get_weights(self.network))
 
-    def _differentiate(self, batch: Mapping[str, np.ndarray]) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """Return losses and gradients of one batch on this rank."""
-        scale = None if self._scaler is None else self.backend.tensor(np.array(self._scaler.scale, np.float32))
-        inputs = [self.backend.tensor(batch[key]) if key in batch else None for key in self._keys]
-        (_, losses), gradients = self._forward(scale, *inputs)
-        if scale is not None:
-            gradients = [one / scale for one in gradients]
-        names = self.names(tuple(batch))
-        assert len(names) == len(losses), f"{len(losses)} losses, {len(names)} names"
-        return dict(zip(names, losses)), list(gradients)
-
-    def _scaled_loss(self, scale: Tensor | None, *inputs: Tensor | None) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return what is differentiated, and the losses."""
-        losses = self.construct(*inputs)
-        return losses[0] if scale is None else losses[0] * scale, losses
-
     def _evaluated_logits(self, images: Tensor) -> Tensor:
         return self.evaluated(images)[-1]
 
-    def _agree(self, gradients: list[Tensor]) -> list[Tensor]:
+    def _agree(self, network: Network, gradients: Sequence[Tensor]) -> list[Tensor]:
         """Return the mean gradients of all ranks; running statistics become their mean too, in the same exchange."""
         if self.alone:
-            return gradients
-        statistics = running_statistics(self.network)
+            return list(gradients)
+        statistics = running_statistics(network)
         means = self.backend.average_tensors([*gradients, *statistics])
         for value, mean in zip(statistics, means[len(gradients) :]):
             ops.assign(value, mean)

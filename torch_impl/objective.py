@@ -3,8 +3,7 @@
 A subclass writes down its losses in ``forward``; everything around them is here.
 """
 
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch.nn import Module as Network
 from common.data.labels import class_set
 from common.keys import check_keys
 from common.loss_scale import LossScale
+from common.schema import NetworkConfig, OptimConfig
 from torch_impl.averaging import follow
 from torch_impl.compiled import Compiled
 from torch_impl.execution import lower_precision, running_statistics, synchronise
@@ -23,6 +23,7 @@ from torch_impl.nets import build_network
 from torch_impl.nets.recompute import recompute_blocks
 from torch_impl.nets.training import parameter_groups, set_mode
 from torch_impl.optim import Optimizer, all_finite, clip_by_global_norm
+from torch_impl.passes import Pass, Trained
 from torch_impl.weights import get_weights, set_weights
 
 
@@ -36,6 +37,7 @@ class Objective(nn.Module):
         ROLES: Names of the networks that are held fixed; each becomes an attribute, or None when not given.
         alone: Whether this is the only rank.
         network: The network that trains.
+        main: It with its optimizer.
         average: Its averaged copy when ``train.ema`` asks for one, else None.
     """
 
@@ -55,25 +57,33 @@ class Objective(nn.Module):
         """
         super().__init__()
         self.config, self.backend, self.alone = config, backend, backend.world == 1
-        self.network = self._new_network(trains=True)
+        self.network = self._new_network(self.network_config(), trains=True)
         self._load_initial_weights()
-        self.average = self._new_network() if config.train.ema is not None else None
+        self.average = self._new_network(self.network_config()) if config.train.ema is not None else None
         for role in self.ROLES:
             given = (frozen or {}).get(role)
-            setattr(self, role, None if given is None else self._new_network())
+            setattr(self, role, None if given is None else self._new_network(self.role_config(role)))
             if given is not None:
                 set_weights(getattr(self, role), given, f"weights of the {role.replace('_', ' ')}")
         self._start_average()
         self._mean, self._std = (_per_channel(value, backend) for value in (config.input.mean, config.input.std))
-        self._keys = tuple(inspect.signature(self.forward).parameters)
-        self._optimizer = Optimizer(parameter_groups(self.network), config.optim, backend.compile)
         self._scaler = LossScale() if config.train.precision == "fp16" else None
-        self._forward = Compiled(self._scaled_loss, backend.compile)
+        self._further: dict[str, Trained] = {}
+        self.main = Trained(self.network, Optimizer(parameter_groups(self.network), config.optim, backend.compile))
+        self._forward = self.differentiated(self.forward, self.main)
         self._logits = Compiled(self._evaluated_logits, backend.compile)
 
     def names(self, keys: Sequence[str]) -> tuple[str, ...]:
         """Return the names of what ``forward`` returns for a batch of these keys; the first is the total loss."""
         raise NotImplementedError
+
+    def network_config(self) -> NetworkConfig:
+        """Return the description of the network that trains: the configuration's, unless a method has several."""
+        return self.config.network
+
+    def role_config(self, role: str) -> NetworkConfig:
+        """Return the description of the fixed network in a role: by default that of the network that trains."""
+        return self.network_config()
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return what the network sees of images (N, 3, H, W) uint8 RGB: float32, as the section ``input`` says."""
@@ -103,27 +113,52 @@ class Objective(nn.Module):
         Returns:
             Device scalars, the total ``loss`` first; nothing waits for the device but float16's check for overflow.
         """
-        losses, gradients = self._differentiate(batch)
-        gradients = self._agree(gradients)
+        done = self._forward(batch, self.names(tuple(batch)))
+        self.update(self.main, done.gradients, lr)
+        return done.losses
+
+    def update(self, trained: Trained, gradients: Sequence[Tensor], lr: float) -> None:
+        """Let one network learn: mean over ranks, clip, update; the averaged copy follows the main network.
+
+        Args:
+            trained: ``main`` or what ``further`` returned.
+            gradients: Of this rank, one for each parameter of its optimizer.
+            lr: Learning rate before the groups' factors.
+        """
+        gradients = self._agree(trained.network, gradients)
         finite = self._scaler is None or all_finite(gradients)
         if finite:
             if self.config.optim.clip:
                 gradients = clip_by_global_norm(gradients, self.config.optim.clip)
-            self._optimizer.step(gradients, lr)
-            if self.average is not None:
+            trained.optimizer.step(gradients, lr)
+            if self.average is not None and trained is self.main:
                 follow(self.average, self.network, self.config.train.ema)
         if self._scaler is not None:
             self._scaler.update(finite)
-        return losses
+
+    def further(self, name: str, network: Network, optim: OptimConfig) -> Trained:
+        """Add a network that trains beside the main one, with an optimizer of its own; ``name`` becomes an attribute.
+
+        Its weights and its optimizer are the parts ``name`` and ``optimizer_name`` of ``state``.
+        """
+        set_mode(network, True)
+        network = network.to(self.backend.device)
+        self.backend.broadcast(list(network.state_dict().values()))
+        setattr(self, name, network)
+        self._further[name] = Trained(network, Optimizer(parameter_groups(network), optim, self.backend.compile))
+        return self._further[name]
+
+    def differentiated(self, function: Callable[..., tuple[Tensor, ...]], trained: Trained) -> Pass:
+        """Return a method that gives losses with its gradients in the parameters of one network; see ``Pass``."""
+        return Pass(function, trained, self.backend, self._scaler)
 
     def gradients(self, batch: Mapping[str, np.ndarray]) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
         """Return the losses of a batch and the gradient of each trained parameter by name; trains nothing."""
         before = get_weights(self.network)  # the pass moves running statistics
-        losses, gradients = self._differentiate(batch)
-        gradients = self._agree(gradients)
+        done = self._forward(batch, self.names(tuple(batch)))
+        gradients = self._agree(self.network, done.gradients)
         set_weights(self.network, before)
-        names = [name for group in parameter_groups(self.network).values() for name in group]
-        return losses, {name: self.backend.numpy(value) for name, value in zip(names, gradients)}
+        return done.losses, self.main.named(self.backend, gradients)
 
     def predict(self, images: np.ndarray) -> Tensor:
         """Return raw logits (N, C, h, w) of images (N, 3, H, W) uint8 RGB, by the averaged network if there is one."""
@@ -143,13 +178,16 @@ class Objective(nn.Module):
         return self.network if self.average is None else self.average
 
     def state(self) -> dict[str, dict[str, np.ndarray]]:
-        """Return copies of everything that a resumed stage needs, in parts: model, optimizer, ema, scaler."""
-        parts = {"model": get_weights(self.network), "optimizer": self._optimizer.state()}
+        """Return copies of everything that a resumed stage needs, in parts: model, optimizer, ema, scaler, memory."""
+        parts = {"model": get_weights(self.network), "optimizer": self.main.optimizer.state()}
+        for name, trained in self._further.items():
+            parts |= {name: get_weights(trained.network), f"optimizer_{name}": trained.optimizer.state()}
         if self.average is not None:
             parts["ema"] = get_weights(self.average)
         if self._scaler is not None:
             parts["scaler"] = self._scaler.state()
-        return parts
+        memory = self.memory()
+        return {**parts, "memory": memory} if memory else parts
 
     def load_state(self, state: Mapping[str, Mapping[str, np.ndarray]]) -> None:
         """Go on from a saved state.
@@ -159,11 +197,28 @@ class Objective(nn.Module):
         """
         check_keys(dict.fromkeys(self.state(), ()), dict.fromkeys(state, ()), "the checkpoint's parts")
         set_weights(self.network, state["model"], "model")
-        self._optimizer.load_state(state["optimizer"])
+        self.main.optimizer.load_state(state["optimizer"])
+        for name, trained in self._further.items():
+            set_weights(trained.network, state[name], name)
+            trained.optimizer.load_state(state[f"optimizer_{name}"])
         if self.average is not None:
             set_weights(self.average, state["ema"], "ema")
         if self._scaler is not None:
             self._scaler.load_state(state["scaler"])
+        if "memory" in state:
+            self.load_memory(state["memory"])
+
+    def memory(self) -> dict[str, np.ndarray]:
+        """Return copies of what a method remembers beside weights: thresholds, centroids, counters; empty for most."""
+        return {}
+
+    def load_memory(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take over what ``memory`` returned.
+
+        Raises:
+            UserError: If names or shapes differ.
+        """
+        assert not arrays, "an objective with a memory loads it"
 
     def load_weights(
         self, weights: Mapping[str, np.ndarray], may_miss: Sequence[str] = (), may_exceed: Sequence[str] = ()
@@ -176,10 +231,10 @@ class Objective(nn.Module):
         set_weights(self.network, weights, "weights", may_miss, may_exceed)
         self._start_average()
 
-    def _new_network(self, trains: bool = False) -> Network:
+    def _new_network(self, described: NetworkConfig, trains: bool = False) -> Network:
         """Return a network on the device; one that does not train is in evaluation mode for good."""
         train = self.config.train
-        network = build_network(self.config.network, len(class_set(self.config.classes)), self.config.seed)
+        network = build_network(described, len(class_set(self.config.classes)), self.config.seed)
         if trains and train.sync_bn:
             network = synchronise(network, self.backend.device)
         if trains and train.recompute:
@@ -190,7 +245,7 @@ class Objective(nn.Module):
         return network if trains else network.requires_grad_(False)
 
     def _load_initial_weights(self) -> None:
-        net = self.config.network
+        net = self.network_config()
         if net.weights:
             given = self.backend.load(net.weights)
             set_weights(self.network, given, str(net.weights), net.may_miss, net.may_exceed)
@@ -200,31 +255,14 @@ class Objective(nn.Module):
         if self.average is not None:
             set_weights(self.average, get_weights(self.network))
 
-    def _differentiate(self, batch: Mapping[str, np.ndarray]) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """Return losses and gradients of one batch on this rank."""
-        scale = None if self._scaler is None else self.backend.tensor(np.array(self._scaler.scale, np.float32))
-        inputs = [self.backend.tensor(batch[key]) if key in batch else None for key in self._keys]
-        scaled, losses = self._forward(scale, *inputs)
-        gradients = torch.autograd.grad(scaled, self._optimizer.parameters, materialize_grads=True)
-        if scale is not None:
-            gradients = [one / scale for one in gradients]
-        names = self.names(tuple(batch))
-        assert len(names) == len(losses), f"{len(losses)} losses, {len(names)} names"
-        return {name: value.detach() for name, value in zip(names, losses)}, list(gradients)
-
-    def _scaled_loss(self, scale: Tensor | None, *inputs: Tensor | None) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return what is differentiated, and the losses."""
-        losses = self.forward(*inputs)
-        return losses[0] if scale is None else losses[0] * scale, losses
-
     def _evaluated_logits(self, images: Tensor) -> Tensor:
         return self.evaluated(images)[-1]
 
-    def _agree(self, gradients: list[Tensor]) -> list[Tensor]:
+    def _agree(self, network: Network, gradients: Sequence[Tensor]) -> list[Tensor]:
         """Return the mean gradients of all ranks; running statistics become their mean too, in the same exchange."""
         if self.alone:
-            return gradients
-        statistics = running_statistics(self.network)
+            return list(gradients)
+        statistics = running_statistics(network)
         means = self.backend.average_tensors([*gradients, *statistics])
         for value, mean in zip(statistics, means[len(gradients) :]):
             value.copy_(mean)

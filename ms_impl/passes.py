@@ -1,0 +1,88 @@
+"""A network with its optimizer, and a forward pass with its gradients: what a train step is put together from."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mindspore
+import numpy as np
+from mindspore import ParameterTuple, Tensor
+from mindspore.nn import Cell as Network
+
+from common.loss_scale import LossScale
+from ms_impl.compiled import Compiled
+from ms_impl.nets.training import parameter_groups
+from ms_impl.optim import Optimizer
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network that trains, and the optimizer that trains it."""
+
+    network: Network
+    optimizer: Optimizer
+
+    def named(self, backend: Any, gradients: Sequence[Tensor]) -> dict[str, np.ndarray]:
+        """Return gradients, in the optimizer's order, by the names of their parameters."""
+        names = [name for group in parameter_groups(self.network).values() for name in group]
+        return {name: backend.numpy(value) for name, value in zip(names, gradients)}
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a pass found.
+
+    Attributes:
+        losses: Device scalars by name, the differentiated one first; they hold no graph.
+        gradients: Of the first loss, one for each parameter of the network's optimizer; zeros where it has none.
+        extras: What the method returned behind its losses, without graph.
+    """
+
+    losses: dict[str, Tensor]
+    gradients: list[Tensor]
+    extras: tuple[Tensor, ...]
+
+
+class Pass:
+    """The differentiated form of a method that returns a loss, its parts and, if it likes, further tensors."""
+
+    def __init__(
+        self, function: Callable[..., tuple[Tensor, ...]], trained: Trained, backend: Any, scaler: LossScale | None
+    ) -> None:
+        """Wrap.
+
+        Args:
+            function: A method of an objective; its arguments are keys of the batch, optional ones default to None.
+            trained: In whose parameters the first loss is differentiated.
+            backend: The opened backend.
+            scaler: Multiplies the loss and divides the gradients, for float16; or None.
+        """
+        self._keys = tuple(inspect.signature(function).parameters)
+        self._backend, self._scaler = backend, scaler
+        # The update stays outside the compiled part: inside, the graph copies all weights and takes twice the time
+        weights = ParameterTuple(trained.optimizer.parameters)
+        differentiated = mindspore.value_and_grad(_scaled(function), None, weights, has_aux=True)
+        self._forward = Compiled(differentiated, backend.compile)
+
+    def __call__(self, batch: Mapping[str, np.ndarray | Tensor], names: Sequence[str]) -> Done:
+        """Run on one batch of this rank; ``names`` are what the losses are called, and tell how many there are."""
+        backend = self._backend
+        scale = None if self._scaler is None else backend.tensor(np.array(self._scaler.scale, np.float32))
+        given = [batch.get(key) for key in self._keys]
+        inputs = [backend.tensor(one) if isinstance(one, np.ndarray) else one for one in given]
+        (_, values), gradients = self._forward(scale, *inputs)
+        if scale is not None:
+            gradients = [one / scale for one in gradients]
+        assert len(names) <= len(values), f"{len(values)} losses, {len(names)} names"
+        return Done(dict(zip(names, values)), list(gradients), values[len(names) :])
+
+
+def _scaled(function: Callable[..., tuple[Tensor, ...]]) -> Callable:
+    """Return what is differentiated: gives the scaled loss, and all that the method returned."""
+
+    def scaled(scale: Tensor | None, *inputs: Tensor | None) -> tuple[Tensor, tuple[Tensor, ...]]:
+        values = function(*inputs)
+        return values[0] if scale is None else values[0] * scale, values
+
+    return scaled
