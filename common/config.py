@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from common.data.roles import DATASETS
 from common.errors import UserError
 from common.methods import METHODS
+from common.networks import DEFAULT, FAMILIES, NetworkConfig
 from common.schema import (
     ClassesConfig,
     ClassificationDatasetConfig,
@@ -23,7 +24,6 @@ from common.schema import (
     DatasetConfig,
     EvaluateConfig,
     InputConfig,
-    NetworkConfig,
     OptimConfig,
     Strict,
     Task,
@@ -33,7 +33,8 @@ from common.schema import (
 CONFIGS = Path(__file__).parent / "configs"
 YAML_TYPES = {"map", "seq", "str", "int", "float", "bool", "null"}
 LARGEST_FILE = 1 << 20  # bytes; a configuration is a page, not a book
-TAGGED = (("method",), *(("data", role) for role in ("source", "source_val", "target", "val", "test", "labelled")))
+_ROLES = ("source", "source_val", "target", "val", "test", "labelled")
+TAGGED = (("method",), ("network",), *(("data", role) for role in _ROLES))  # sections with several forms
 MethodSettings = reduce(operator.or_, (method.Settings for method in METHODS.values()))
 MethodConfig = Annotated[MethodSettings, Field(discriminator="name")]
 
@@ -58,7 +59,7 @@ class Config(Strict):
     classes: ClassesConfig = ClassesConfig()
     data: DataConfig
     input: InputConfig = InputConfig()
-    network: NetworkConfig = NetworkConfig()
+    network: NetworkConfig = FAMILIES[DEFAULT]()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
@@ -272,7 +273,7 @@ def _without_tags(location: tuple) -> tuple:
 
 
 def _known_keys(location: tuple) -> list[str]:
-    """Return the keys of the section at ``location``; for ``method`` those of all methods together."""
+    """Return the keys of the section at ``location``; for ``method`` and ``network`` those of all together."""
     models: list[type[BaseModel]] = [Config]
     for part in location:
         fields = [m.model_fields[part].annotation for m in models if part in m.model_fields]

@@ -213,14 +213,14 @@ class Engine:
     def _frozen_network(self, stage: Stage) -> Any:
         """Return the objective of the one network that a stage without training uses, with its trained weights."""
         (text,) = stage.frozen.values()
-        objective = self.objective(self.stages[reference(text)[0]])
+        objective = self.objective(self.stages[reference(text).stage])
         objective.load_weights(self._handed_on(text))
         return objective
 
     def _handed_on(self, text: str) -> dict:
         """Return the weights of a finished stage that a reference means."""
-        name, which = reference(text)
-        return keeper.handed_on(self.backend, self.folder.stage(name), which or self.config.train.hand_on)
+        name, which, part = reference(text)
+        return keeper.handed_on(self.backend, self.folder.stage(name), which or self.config.train.hand_on, part)
 
 
 def _due(step: int, every: int | None) -> bool:

@@ -64,16 +64,17 @@ def score_inputs(config: Any, data: Any) -> dict:
     return {"evaluate": whole["evaluate"], "classes": whole["classes"], "val": _fingerprint(data, "val")}
 
 
-def _weights(outputs: dict[str, dict], text: str, which: str) -> str:
-    """Return the digest of the weights that a reference means; the last where none was chosen as best."""
-    name, asked = reference(text)
+def _weights(outputs: dict[str, dict], text: str, which: str) -> str | list[str]:
+    """Return the digest of the weights that a reference means, the last where none was chosen; with the part if any."""
+    name, asked, part = reference(text)
     made, which = outputs[name], asked or which
-    return made["snapshots"][which] if which.isdigit() else made.get(which) or made["last"]
+    digest = made["snapshots"][which] if which.isdigit() else made.get(which) or made["last"]
+    return [digest, part] if part else digest
 
 
 def _chosen(stage: Stage) -> bool:
     """Whether a stage takes weights that were chosen by their score."""
-    return any(reference(text)[1] == "best" for text in (stage.start or "", *stage.frozen.values()))
+    return any(reference(text).which == "best" for text in (stage.start or "", *stage.frozen.values()))
 
 
 def _fingerprint(data: Any, role: str) -> str | None:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from common import checkpoint
+from common.errors import UserError
 from common.log import RunLog
 from common.meter import Meter
 from common.run_folder import StageFolder, digest_of
 from common.stage import Stage
 
-WEIGHTS = ("model", "ema")  # the parts of a state that are weights; the averaged ones are used where there are any
+_NO_WEIGHTS = ("optimizer", "scaler", "memory")  # beginnings of the parts of a state that are not weights
 
 
 class Keeper:
@@ -50,7 +51,7 @@ class Keeper:
         def write() -> None:
             before = self.best()
             if before is None or (before["value"] or 0.0) < (scores["value"] or 0.0):
-                parts = {name: arrays for name, arrays in objective.state().items() if name in WEIGHTS}
+                parts = {name: arrays for name, arrays in objective.state().items() if is_weights(name)}
                 info = {**self._info(step), "scores": {**scores, "step": step}}
                 checkpoint.save(self._backend, self._place.best / checkpoint.name_of(step), parts, info)
                 checkpoint.prune(self._place.best, 1)
@@ -63,7 +64,7 @@ class Keeper:
         def write() -> None:
             final = self._place.snapshots / checkpoint.name_of(step)
             if final not in checkpoint.steps(self._place.snapshots):  # a resumed stage may pass a step again
-                parts = {name: arrays for name, arrays in objective.state().items() if name in WEIGHTS}
+                parts = {name: arrays for name, arrays in objective.state().items() if is_weights(name)}
                 checkpoint.save(self._backend, final, parts, self._info(step))
 
         on_writer(self._backend, write)
@@ -88,25 +89,34 @@ class Keeper:
         }
 
 
+def is_weights(part: str) -> bool:
+    """Return whether a part of a state holds the weights of a network: the model's, their average, or another's."""
+    return not part.startswith(_NO_WEIGHTS)
+
+
 def weights_of(parts: checkpoint.Parts) -> dict:
     """Return the weights that are evaluated and handed on: the averaged ones where they are kept, else the model's."""
     return parts.get("ema") or parts["model"]
 
 
-def handed_on(backend: Any, place: StageFolder, which: str) -> dict:
+def handed_on(backend: Any, place: StageFolder, which: str, part: str | None = None) -> dict:
     """Return the weights that a finished stage hands on.
 
     Args:
         backend: Reads native files.
         place: The stage's folder.
         which: ``"last"``, ``"best"`` or the step of a snapshot.
+        part: A network that trained beside the main one.
     Returns:
         Parameter name, as its framework spells it -> array.
     Raises:
         UserError: If the checkpoint is missing or damaged.
     """
-    parts, _ = checkpoint.load(backend, place.handed_on(which), only=WEIGHTS)
-    return weights_of(parts)
+    folder = place.handed_on(which)
+    parts, _ = checkpoint.load(backend, folder, only=[part] if part else ("model", "ema"))
+    if part and part not in parts:
+        raise UserError(f"{folder}: holds no weights called {part}")
+    return parts[part] if part else weights_of(parts)
 
 
 def weights_made(place: StageFolder) -> dict:
@@ -122,7 +132,7 @@ def weights_made(place: StageFolder) -> dict:
 def _weights_digest(folder: Path) -> str:
     """Digest of the weights alone: the state beside them holds times, which say nothing about them."""
     manifest = checkpoint.read_json(folder / checkpoint.MANIFEST)
-    return digest_of({name: digest for name, digest in manifest.items() if name.split(".")[0] in WEIGHTS})
+    return digest_of({name: one for name, one in manifest.items() if name != checkpoint.STATE and is_weights(name)})
 
 
 def on_writer(backend: Any, write: Callable[[], object]) -> None:

@@ -56,9 +56,7 @@ def rehearse(engine: Engine, console: Console) -> None:
 def _one_step(engine: Engine, stage: Stage, console: Console) -> float:
     """Do two steps of a stage, tell the losses of the first, return the seconds of the second (the first compiles)."""
     backend, config = engine.backend, stage.configured(engine.config)
-    trained = {role: engine.stages[reference(text)[0]] for role, text in stage.frozen.items()}
-    stand_ins = {role: backend.build(one.configured(engine.config), one.objective) for role, one in trained.items()}
-    frozen = {role: weights_of(objective.state()) for role, objective in stand_ins.items()}
+    frozen = {role: _untrained(engine, text) for role, text in stage.frozen.items()}
     objective, batch = backend.build(config, stage.objective, frozen=frozen), stage.batches(engine.context(stage))
     rate = learning_rate(config.optim, 0, stage.steps)
     losses = {name: float(backend.numpy(value)) for name, value in objective.step(batch(0), rate).items()}
@@ -71,6 +69,14 @@ def _one_step(engine: Engine, stage: Stage, console: Console) -> float:
     if stage.score:
         _one_prediction(engine, objective, config)
     return seconds
+
+
+def _untrained(engine: Engine, text: str) -> dict[str, np.ndarray]:
+    """Return weights that stand in for those of a stage that was not run."""
+    name, _, part = reference(text)
+    stage = engine.stages[name]
+    state = engine.backend.build(stage.configured(engine.config), stage.objective).state()
+    return state[part] if part else weights_of(state)
 
 
 def _one_prediction(engine: Engine, objective: Any, config: Any) -> None:

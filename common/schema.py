@@ -1,7 +1,8 @@
 """The typed, closed schema of a configuration file: one class a section, one comment a field.
 
 Every section refuses unknown keys. The section ``method`` is defined beside each method
-(``common/methods/NAME.py``); ``common/config.py`` puts the whole together and reads YAML.
+(``common/methods/NAME.py``), the section ``network`` beside each family of networks (``common/networks/NAME.py``);
+``common/config.py`` puts the whole together and reads YAML.
 """
 
 from pathlib import Path
@@ -156,25 +157,6 @@ class InputConfig(Strict):
     scale: PositiveFloat = 1.0
     mean: Triple = (104.00698793, 116.66876762, 122.67891434)  # in the units after scale, in ``order``
     std: Triple = (1.0, 1.0, 1.0)
-
-
-class NetworkConfig(Strict):
-    """The network; every option is one that a specification names."""
-
-    name: Literal["deeplabv2"] = "deeplabv2"
-    depth: Literal[18, 34, 50, 101] = 101
-    width: PositiveInt = 64  # channels of the first stage; thinner for toy runs
-    stride_in: Literal["conv1", "conv2"] = "conv1"  # bottleneck: Caffe (conv1) or torchvision (conv2)
-    maxpool: Literal["ceil", "same", "floor"] = "ceil"  # see specs: torch, MindSpore DDM, torchvision
-    aux: bool = True  # auxiliary classifier on the third stage
-    freeze_bn_affine: bool = True  # scales and shifts of BatchNorm are not trained
-    freeze_bn_stats: bool = False  # running statistics are used and kept in training too
-    init: Literal["normal001", "kaiming"] = "normal001"
-    weights: Path | None = None  # initial weights; None draws them by ``init`` from the seed
-    may_miss: tuple[str, ...] = ()  # prefixes of keys that ``weights`` need not hold
-    may_exceed: tuple[str, ...] = ()  # prefixes of keys of ``weights`` that are dropped
-    activation: Literal["relu", "softplus"] = "relu"  # softplus and average: smooth form for gradient tests
-    pool: Literal["max", "average"] = "max"
 
 
 class OptimConfig(Strict):

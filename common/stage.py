@@ -6,7 +6,7 @@ Methods are lists of stages (``common/methods``); the engine runs them in order.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -55,7 +55,8 @@ class Stage:
         steps: Number of optimizer steps.
         batches: Given the context, returns the pure function from a step to its batch.
         start: Stage whose model weights initialise this one; None takes the initial weights. ``"NAME@WHICH"`` means
-            other weights than those handed on: ``"warmup@best"``, or ``"round1/train@400"``, a snapshot.
+            other weights than those handed on: ``"warmup@best"``, or ``"round1/train@400"``, a snapshot; see
+            ``Reference``.
         frozen: Networks held fixed in this stage: role -> the stage that trained them, written as for ``start``.
         produce: Given the context and a predictor, writes files into ``context.folder``; runs after training,
             or alone when there is no objective.
@@ -98,11 +99,26 @@ class Stage:
     def upstream(self) -> tuple[str, ...]:
         """Names of the stages that must be finished before this one."""
         weights = [self.start] if self.start else []
-        names = [reference(text)[0] for text in [*weights, *self.frozen.values()]]
+        names = [reference(text).stage for text in [*weights, *self.frozen.values()]]
         return tuple(dict.fromkeys([*names, *self.reads]))
 
 
-def reference(text: str) -> tuple[str, str | None]:
-    """Return the stage that a reference to weights names, and which of its weights; None for those handed on."""
-    name, _, which = text.partition("@")
-    return name, which or None
+class Reference(NamedTuple):
+    """What a text ``STAGE``, ``STAGE@WHICH``, ``STAGE:PART`` or ``STAGE@WHICH:PART`` means.
+
+    Attributes:
+        stage: Name of a stage.
+        which: ``"last"``, ``"best"`` or the step of a snapshot; None for the weights that the stage hands on.
+        part: A network that trained beside the main one, by its part of the state; None for the main one.
+    """
+
+    stage: str
+    which: str | None
+    part: str | None
+
+
+def reference(text: str) -> Reference:
+    """Take a reference to weights apart."""
+    rest, _, part = text.partition(":")
+    stage, _, which = rest.partition("@")
+    return Reference(stage, which or None, part or None)

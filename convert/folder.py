@@ -133,14 +133,16 @@ def _convert_checkpoint(folder: Path, place: Path, to: str, options: Options) ->
     reports: list[Report] = []
 
     def fill(fresh: Path) -> None:
-        names: dict[str, str | None] = {}
+        names: dict[str, dict[str, str | None]] = {}  # of the networks, by part
         for path in sorted(_parts(folder), key=lambda path: path.stem.startswith(_STATES)):
             state = path.stem.startswith(_STATES)
-            stated = replace(options.stated, keep_names=path.stem in _KEPT_PARTS, parameters=names if state else None)
+            own = {name: new for part in names.values() for name, new in part.items()}
+            own |= names.get(path.stem.removeprefix(_STATES).removeprefix("_") or "model", {})
+            stated = replace(options.stated, keep_names=path.stem in _KEPT_PARTS, parameters=own if state else None)
             reading = replace(options.reading, state_only=state)
             target = fresh / f"{path.stem}{SUFFIXES[to]}"
             reports.append(convert_file(path, target, replace(options, reading=reading, stated=stated)))
-            names |= reports[-1].names()
+            names[path.stem] = reports[-1].names()
         for path in folder.iterdir():
             if path.is_file() and path.suffix not in SUFFIXES.values() and path.name != checkpoint.MANIFEST:
                 _copy(path, fresh / path.name)

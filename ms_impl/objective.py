@@ -14,7 +14,8 @@ from mindspore.nn import Cell as Network
 from common.data.labels import class_set
 from common.keys import check_keys
 from common.loss_scale import LossScale
-from common.schema import NetworkConfig, OptimConfig
+from common.networks import NetworkConfig
+from common.schema import OptimConfig
 from ms_impl.averaging import follow
 from ms_impl.compiled import Compiled
 from ms_impl.execution import lower_precision, running_statistics, synchronise

@@ -15,7 +15,8 @@ from torch.nn import Module as Network
 from common.data.labels import class_set
 from common.keys import check_keys
 from common.loss_scale import LossScale
-from common.schema import NetworkConfig, OptimConfig
+from common.networks import NetworkConfig
+from common.schema import OptimConfig
 from torch_impl.averaging import follow
 from torch_impl.compiled import Compiled
 from torch_impl.execution import lower_precision, running_statistics, synchronise

@@ -1,1 +1,32 @@
-"""Descriptions of the networks, one file a family; what they compute is in the twins' ``nets``."""
+"""The section ``network`` of a configuration: one file a family, told apart by ``name``.
+
+The networks themselves are in ``torch_impl/nets`` and ``ms_impl/nets``, in tables under the same names.
+"""
+
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Tag
+
+from common.networks.base import NetworkBase
+from common.networks.deeplabv2 import DeepLabV2Config
+from common.networks.plain import AlexNetConfig, VGG16Config
+from common.networks.resnet import ResNetConfig
+
+FAMILIES: dict[str, type[NetworkBase]] = {
+    "deeplabv2": DeepLabV2Config,
+    "resnet": ResNetConfig,
+    "alexnet": AlexNetConfig,
+    "vgg16": VGG16Config,
+}
+DEFAULT = "deeplabv2"  # of a section without a name
+
+
+def _name(section: Any) -> str:
+    """Return the name in a section, as YAML gave it or as it was checked before."""
+    return section.get("name", DEFAULT) if isinstance(section, dict) else getattr(section, "name", DEFAULT)
+
+
+_tagged = [Annotated[family, Tag(name)] for name, family in FAMILIES.items()]
+NetworkConfig = Annotated[reduce(or_, _tagged), Discriminator(_name)]

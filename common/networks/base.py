@@ -1,4 +1,4 @@
-"""What every description of a network holds: where its first weights come from."""
+"""What the configuration of every network has."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,9 +7,9 @@ from common.schema import Strict
 
 
 class NetworkBase(Strict):
-    """Initial weights."""
+    """Where the weights of a network come from."""
 
-    init: Literal["normal001", "kaiming", "torchvision"] = "normal001"
+    init: Literal["normal001", "kaiming", "torchvision"] = "normal001"  # see common/initial.py
     weights: Path | None = None  # initial weights; None draws them by ``init`` from the seed
     may_miss: tuple[str, ...] = ()  # prefixes of keys that ``weights`` need not hold
     may_exceed: tuple[str, ...] = ()  # prefixes of keys of ``weights`` that are dropped

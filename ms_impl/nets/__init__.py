@@ -2,7 +2,7 @@
 
 from mindspore.nn import Cell as Network
 
-from common.schema import NetworkConfig
+from common.networks import NetworkConfig
 from ms_impl.nets.alexnet import AlexNet
 from ms_impl.nets.deeplabv2 import DeepLabV2
 from ms_impl.nets.resnet_classifier import ResNetClassifier

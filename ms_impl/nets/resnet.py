@@ -2,8 +2,9 @@
 
 from mindspore import Tensor, nn, ops
 
+from common.networks.deeplabv2 import DeepLabV2Config
+from common.networks.resnet import ResNetConfig
 from common.residual import Block, expansion, pool_padding, stages
-from common.schema import NetworkConfig
 from ms_impl.nets.recompute import run_block
 
 
@@ -46,7 +47,7 @@ def shortcut(block: Block, outputs: int) -> nn.SequentialCell | None:
 class BasicBlock(nn.Cell):
     """Two 3x3 convolutions and a shortcut; the stride is in the first."""
 
-    def __init__(self, block: Block, config: NetworkConfig) -> None:
+    def __init__(self, block: Block, config: DeepLabV2Config | ResNetConfig) -> None:
         super().__init__()
         self.conv1 = convolution(block.inputs, block.planes, 3, block.stride, block.dilation)
         self.bn1 = batch_norm(block.planes)
@@ -66,7 +67,7 @@ class BasicBlock(nn.Cell):
 class Bottleneck(nn.Cell):
     """1x1, 3x3 and 1x1 convolutions and a shortcut; the stride is in the first (Caffe) or the second (torchvision)."""
 
-    def __init__(self, block: Block, config: NetworkConfig) -> None:
+    def __init__(self, block: Block, config: DeepLabV2Config | ResNetConfig) -> None:
         super().__init__()
         outputs = block.planes * expansion(config.depth)
         first, second = (block.stride, 1) if config.stride_in == "conv1" else (1, block.stride)
@@ -110,7 +111,7 @@ class StemPool(nn.Cell):
 class ResNet(nn.Cell):
     """Stem and four stages; with output stride 8 the last two are dilated, not strided."""
 
-    def __init__(self, config: NetworkConfig, output_stride: int = 8) -> None:
+    def __init__(self, config: DeepLabV2Config | ResNetConfig, output_stride: int = 8) -> None:
         super().__init__()
         self.conv1 = convolution(3, config.width, 7, 2)
         self.bn1 = batch_norm(config.width)
@@ -124,7 +125,7 @@ class ResNet(nn.Cell):
         self.layer4 = nn.SequentialCell([block(one, config) for one in layout[3]])
 
     @staticmethod
-    def block(config: NetworkConfig) -> type:
+    def block(config: DeepLabV2Config | ResNetConfig) -> type:
         """Return the class of the blocks: ``BasicBlock`` below depth 50, else ``Bottleneck``."""
         return BasicBlock if expansion(config.depth) == 1 else Bottleneck
 

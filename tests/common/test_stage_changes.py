@@ -26,8 +26,10 @@ def stages(lr: float = 0.05, snapshot: int = 4) -> list[Stage]:
 
 def test_reference() -> None:
     """A stage alone, and a stage with a choice of its weights."""
-    assert reference("round1/train") == ("round1/train", None)
-    assert reference("warmup@best") == ("warmup", "best")
+    assert reference("round1/train") == ("round1/train", None, None)
+    assert reference("warmup@best") == ("warmup", "best", None)
+    assert reference("learn:generator") == ("learn", None, "generator")
+    assert reference("learn@40:generator") == ("learn", "40", "generator")
     assert Stage("x", "x", start="a@best", frozen={"g": "b@12"}, reads=("a",)).upstream() == ("a", "b")
 
 

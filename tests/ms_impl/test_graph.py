@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from common.schema import NetworkConfig
+from common.networks.deeplabv2 import DeepLabV2Config
 from tests.compare import assert_close
 from tests.tolerances import GRADIENT
 from tests.twins import twin
@@ -22,7 +22,7 @@ mindspore = pytest.importorskip("mindspore", reason="MindSpore is not installed"
 )
 def test_loss_and_gradients_compile(options):
     side = twin("mindspore")
-    network = side.nets.build_network(NetworkConfig(width=4, **options), 3)
+    network = side.nets.build_network(DeepLabV2Config(width=4, **options), 3)
     side.fill(network, "torch")
     side.training.set_mode(network, True)
     start = side.weights.get_weights(network)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from common.draws import generator
-from common.schema import NetworkConfig
+from common.networks.deeplabv2 import DeepLabV2Config
 from tests.compare import assert_close
 from tests.tolerances import FLOOR_FACTOR, FLOOR_SLACK, GRADIENT, LOGITS
 from tests.twins import need_both, twin
@@ -32,7 +32,7 @@ SMOOTH = {"activation": "softplus", "pool": "average"}
 def pair(options: dict):
     """Return both twins and their networks, filled with the same reference weights."""
     sides = [twin(name) for name in ("torch", "mindspore")]
-    networks = [side.nets.build_network(NetworkConfig(**options), CLASSES) for side in sides]
+    networks = [side.nets.build_network(DeepLabV2Config(**options), CLASSES) for side in sides]
     for side, network in zip(sides, networks):
         side.fill(network, "torch")
     return sides, networks

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common.draws import generator
-from common.schema import NetworkConfig
+from common.networks.deeplabv2 import DeepLabV2Config
 from common.windows import windows
 from tests.compare import assert_close
 from tests.tolerances import LOGITS
@@ -26,7 +26,7 @@ def images() -> np.ndarray:
 
 
 def network_of(side):
-    network = side.nets.build_network(NetworkConfig(depth=18, width=8), 6)
+    network = side.nets.build_network(DeepLabV2Config(depth=18, width=8), 6)
     side.fill(network, "torch")
     return network
 

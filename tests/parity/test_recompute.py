@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.schema import NetworkConfig
+from common.networks.deeplabv2 import DeepLabV2Config
 from tests.compare import assert_close
 from tests.parity.test_networks import CLASSES, SMOOTH, gradients
 from tests.tolerances import GRADIENT
@@ -15,7 +15,7 @@ SIZE = (48, 64)
 def test_gradients_and_running_statistics_stay(side, frozen):
     found = []
     for recompute in (False, True):
-        config = NetworkConfig(depth=18, width=8, freeze_bn_stats=frozen, **SMOOTH)
+        config = DeepLabV2Config(depth=18, width=8, freeze_bn_stats=frozen, **SMOOTH)
         network = side.nets.build_network(config, CLASSES)
         side.fill(network, "torch")
         if recompute:
@@ -31,7 +31,7 @@ def test_torch_keeps_less_for_the_backward_pass():
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     side, kept = twin("torch"), []
     for recompute in (False, True):
-        network = side.nets.build_network(NetworkConfig(depth=50, width=8), CLASSES)
+        network = side.nets.build_network(DeepLabV2Config(depth=50, width=8), CLASSES)
         side.training.set_mode(network, True)
         if recompute:
             side.module("nets.recompute").recompute_blocks(network)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.schema import NetworkConfig
+from common.networks.deeplabv2 import DeepLabV2Config
 from tests.twins import need_both, twin
 
 TINY = {"depth": 18, "width": 8}
@@ -15,7 +15,7 @@ MANIFEST = Path(__file__).parents[1] / "reference/ddm/deeplabv2_torch.keys.json"
 
 
 def build(side, seed: int = 0, **options):
-    return side.nets.build_network(NetworkConfig(**{**TINY, **options}), 5, seed)
+    return side.nets.build_network(DeepLabV2Config(**{**TINY, **options}), 5, seed)
 
 
 def statistics(side, network) -> dict[str, np.ndarray]:
@@ -74,7 +74,7 @@ def test_twins_start_equal_to_the_bit(init):
 
 def test_official_counts_of_parameters(side):
     """104 backbone convolutions, 16 head tensors, 44,496,216 trainable numbers (DDM, section 3.4)."""
-    network = side.nets.build_network(NetworkConfig(), 19)
+    network = side.nets.build_network(DeepLabV2Config(), 19)
     groups = side.training.parameter_groups(network)
     assert {name: len(group) for name, group in groups.items()} == {"backbone": 104, "head": 16}
     assert sum(int(np.prod(p.shape)) for group in groups.values() for p in group.values()) == 44_496_216

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import Module as Network
 
-from common.schema import NetworkConfig
+from common.networks import NetworkConfig
 from torch_impl.nets.alexnet import AlexNet
 from torch_impl.nets.deeplabv2 import DeepLabV2
 from torch_impl.nets.resnet_classifier import ResNetClassifier

@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
+from common.networks.deeplabv2 import DeepLabV2Config
 from common.residual import expansion
-from common.schema import NetworkConfig
 from torch_impl.nets.resnet import ResNet
 from torch_impl.nets.training import freeze_affine
 
@@ -30,7 +30,7 @@ class DeepLabV2(ResNet):
 
     HEADS = ("layer5.", "layer6.")
 
-    def __init__(self, config: NetworkConfig, classes: int) -> None:
+    def __init__(self, config: DeepLabV2Config, classes: int) -> None:
         super().__init__(config)
         width = config.width * expansion(config.depth)
         self.layer5 = Classifier(4 * width, classes) if config.aux else None

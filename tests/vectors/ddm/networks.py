@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from common.names import added, to_canonical, translate
+from common.networks.deeplabv2 import DeepLabV2Config
 from common.residual import DEPTHS
-from common.schema import NetworkConfig
 from tests.twins import Twin, twin
 from tests.vectors import Check, Vector
 
@@ -25,7 +25,7 @@ def official_network(side: Twin, params: dict, classes: int, spelling: str):
         spelling: ``"torch"`` (AdvEnt) or ``"mindspore"`` (DDM): names of the weights and default form of the pooling.
     """
     default = "ceil" if spelling == "torch" else "same"
-    config = NetworkConfig(
+    config = DeepLabV2Config(
         depth=depth_of(params), maxpool=params.get("maxpool", default), aux=params.get("aux", True)
     )
     network = side.nets.build_network(config, classes)
@@ -127,7 +127,7 @@ def _respelt(manifest: list[tuple], kinds: dict[str, str], spelling: str) -> lis
     return [(new, *entries[old]) for old, new in names.items() if new] + [(name, (), "int64") for name in counters]
 
 
-def manifest_config(manifest: list[tuple]) -> NetworkConfig:
+def manifest_config(manifest: list[tuple]) -> DeepLabV2Config:
     """Read depth, width and the auxiliary classifier off a manifest of (name, shape, type)."""
     shapes = {name: shape for name, shape, _ in manifest}
     counts = tuple(
@@ -136,7 +136,7 @@ def manifest_config(manifest: list[tuple]) -> NetworkConfig:
     )
     factor = 4 if "layer1.0.conv3.weight" in shapes else 1
     depth = next(depth for depth, layout in DEPTHS.items() if layout == (factor, counts))
-    return NetworkConfig(
+    return DeepLabV2Config(
         depth=depth, width=shapes["conv1.weight"][0], aux=any(name.startswith("layer5.") for name in shapes)
     )
 
