@@ -15,6 +15,11 @@ def cosine(step: int, horizon: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * min(step / horizon, 1.0)))
 
 
+def inverse(step: int, gamma: float = 1e-4, power: float = 0.75) -> float:
+    """Return ``(1 + gamma * step) ** -power`` (Ganin & Lempitsky, ICML 2015; MME, APE and S3D)."""
+    return (1.0 + gamma * step) ** -power
+
+
 def warm_up(step: int, steps: int) -> float:
     """Return a linear ramp: ``(step + 1) / steps``, 1 from step ``steps - 1`` on; 1 when ``steps`` is 0."""
     return min((step + 1) / steps, 1.0) if steps else 1.0
@@ -33,6 +38,8 @@ def learning_rate(optim: OptimConfig, step: int, steps: int) -> float:
         factor = poly(step, horizon, optim.power)
     elif optim.schedule == "cosine":
         factor = cosine(step, horizon)
+    elif optim.schedule == "inverse":
+        factor = inverse(step, optim.gamma, optim.power)
     else:
         factor = 1.0
     return optim.lr * factor * warm_up(step, optim.warmup)

@@ -171,8 +171,9 @@ class OptimConfig(Strict):
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     eps: PositiveFloat = 1e-8
     weight_decay: NonNegativeFloat = 5e-4
-    schedule: Literal["poly", "constant", "cosine"] = "poly"
-    power: PositiveFloat = 0.9
+    schedule: Literal["poly", "constant", "cosine", "inverse"] = "poly"
+    power: PositiveFloat = 0.9  # of poly; inverse: (1 + gamma * step) ** -power, 0.75 in the papers that use it
+    gamma: PositiveFloat = 1e-4
     horizon: PositiveInt | None = None  # steps at which the schedule reaches zero; None: the stage's steps
     warmup: NonNegativeInt = 0  # linear warm-up steps
     clip: PositiveFloat | None = None  # largest global gradient norm

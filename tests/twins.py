@@ -74,6 +74,11 @@ class TorchTwin(Twin):
         """Return a tensor on the CPU."""
         return import_module("torch").from_numpy(np.array(array))
 
+    def parameter(self, array: np.ndarray, name: str):
+        """Return a parameter of its own, outside any network."""
+        torch = import_module("torch")
+        return torch.nn.Parameter(torch.from_numpy(np.array(array)))
+
     def numpy(self, tensor) -> np.ndarray:
         """Return a copy as an array."""
         return tensor.detach().cpu().numpy().copy()
@@ -109,6 +114,11 @@ class MindSporeTwin(Twin):
     def tensor(self, array: np.ndarray):
         """Return a tensor on the CPU."""
         return import_module("mindspore").Tensor(np.array(array))
+
+    def parameter(self, array: np.ndarray, name: str):
+        """Return a parameter of its own, outside any network."""
+        mindspore = import_module("mindspore")
+        return mindspore.Parameter(mindspore.Tensor(np.array(array)), name=name)
 
     def numpy(self, tensor) -> np.ndarray:
         """Return a copy as an array."""
