@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.vectors import Runner, ddm, s3d
+from tests.vectors import Runner, ddm
 
-SYSTEMS: dict[str, dict[str, Runner]] = {"ddm": ddm.RUNNERS, "s3d": s3d.RUNNERS}
+SYSTEMS: dict[str, dict[str, Runner]] = {"ddm": ddm.RUNNERS}
 
 
 def system_of(file: Path, top: Path) -> str | None:
