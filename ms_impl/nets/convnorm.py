@@ -1,0 +1,71 @@
+"""Convolution, BatchNorm, activation: the unit that the mobile networks are made of, and squeeze-and-excitation."""
+
+from collections.abc import Callable
+
+from mindspore import Tensor, nn, ops
+
+ACTIVATIONS: dict[str, Callable[[], nn.Cell]] = {
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "hardswish": nn.HSwish,
+    "silu": nn.SiLU,
+    "sigmoid": nn.Sigmoid,
+    "hardsigmoid": nn.HSigmoid,
+}
+SMOOTH: dict[str, Callable[[], nn.Cell]] = {
+    **{name: ops.Softplus for name in ("relu", "relu6", "hardswish")},
+    **{name: nn.Sigmoid for name in ("sigmoid", "hardsigmoid")},
+    "silu": nn.SiLU,
+}
+
+
+class Layers:
+    """How a network makes its layers: the constants of its BatchNorm, its activations or their smooth forms."""
+
+    def __init__(self, eps: float = 1e-5, momentum: float = 0.1, activation: str = "own") -> None:
+        """Choose.
+
+        Args:
+            eps: Of every BatchNorm.
+            momentum: Weight of a new batch in the running statistics; the running variance is unbiased.
+            activation: ``"own"``, or ``"softplus"``: the smooth form for gradient tests.
+        """
+        self.eps, self.momentum = eps, momentum
+        self.activations = SMOOTH if activation == "softplus" else ACTIVATIONS
+
+    def norm(self, channels: int) -> nn.BatchNorm2d:
+        """Return a BatchNorm."""
+        return nn.BatchNorm2d(channels, eps=self.eps, momentum=1.0 - self.momentum)  # MindSpore: weight of the past
+
+    def conv(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False
+    ) -> nn.Conv2d:
+        """Return a convolution whose zero padding keeps the size at stride 1; ``kernel`` is odd."""
+        zeros = {"weight_init": "zeros", "bias_init": "zeros"}
+        return nn.Conv2d(inputs, outputs, kernel, stride, "pad", kernel // 2, 1, groups, has_bias=bias, **zeros)
+
+    def linear(self, inputs: int, outputs: int) -> nn.Dense:
+        """Return a fully connected layer with bias."""
+        return nn.Dense(inputs, outputs, weight_init="zeros", bias_init="zeros")
+
+    def unit(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, activation: str | None = None
+    ) -> nn.SequentialCell:
+        """Return convolution ``.0``, BatchNorm ``.1`` and, when one is named, an activation."""
+        layers = [self.conv(inputs, outputs, kernel, stride, groups), self.norm(outputs)]
+        return nn.SequentialCell(*layers, *([self.activations[activation]()] if activation else []))
+
+
+class SqueezeExcitation(nn.Cell):
+    """Channels are weighted by what a small network says of their means (Hu et al., CVPR 2018)."""
+
+    def __init__(self, layers: Layers, channels: int, squeezed: int, activation: str, gate: str) -> None:
+        super().__init__()
+        self.fc1 = layers.conv(channels, squeezed, 1, bias=True)
+        self.fc2 = layers.conv(squeezed, channels, 1, bias=True)
+        self.activation, self.gate = layers.activations[activation](), layers.activations[gate]()
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Map (N, channels, H, W) to the same shape."""
+        mean = x.mean((2, 3), True)
+        return x * self.gate(self.fc2(self.activation(self.fc1(mean))))

@@ -1,0 +1,70 @@
+"""ShuffleNetV2 as torchvision builds it (Ma et al., ECCV 2018)."""
+
+import torch
+from torch import Tensor, nn
+
+from common.mobilenet import SHUFFLE_UNITS, SHUFFLE_WIDTHS
+from common.networks.mobile import ShuffleNetV2Config
+from torch_impl.nets.convnorm import Layers
+
+
+class ShuffleUnit(nn.Module):
+    """Half of the channels pass three convolutions; with stride 2 all do, and another branch beside them."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, layers: Layers) -> None:
+        super().__init__()
+        half, relu = outputs // 2, layers.activations["relu"]
+        entering = inputs if stride == 2 else half
+        self.branch1 = nn.Sequential()
+        if stride == 2:
+            self.branch1 = nn.Sequential(
+                layers.conv(inputs, inputs, 3, 2, inputs), layers.norm(inputs),
+                layers.conv(inputs, half, 1), layers.norm(half), relu(),
+            )  # fmt: skip
+        self.branch2 = nn.Sequential(
+            layers.conv(entering, half, 1), layers.norm(half), relu(),
+            layers.conv(half, half, 3, stride, half), layers.norm(half),
+            layers.conv(half, half, 1), layers.norm(half), relu(),
+        )  # fmt: skip
+        self.strided = stride == 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, outputs, ceil(H / stride), ceil(W / stride)), channels shuffled in two groups."""
+        half = x.shape[1] // 2
+        kept, passed = (self.branch1(x), x) if self.strided else (x[:, :half], x[:, half:])
+        out = torch.cat([kept, self.branch2(passed)], 1)
+        count, channels, height, width = out.shape
+        return out.reshape(count, 2, channels // 2, height, width).transpose(1, 2).reshape(out.shape)
+
+
+class ShuffleNetV2(nn.Module):
+    """``conv1`` and pooling, three stages of units, ``conv5``, ``fc``."""
+
+    HEADS = ("fc.",)
+
+    def __init__(self, config: ShuffleNetV2Config, classes: int) -> None:
+        super().__init__()
+        layers = Layers(activation=config.activation)
+        stem, *widths, last = SHUFFLE_WIDTHS[config.width]
+        self.conv1 = layers.unit(3, stem, 3, 2, activation="relu")
+        self.pool = nn.AvgPool2d(3, 2, 1) if config.activation == "softplus" else nn.MaxPool2d(3, 2, 1)
+        stages = []
+        for inputs, outputs, count in zip((stem, *widths), widths, SHUFFLE_UNITS):
+            first = ShuffleUnit(inputs, outputs, 2, layers)
+            stages.append(nn.Sequential(first, *[ShuffleUnit(outputs, outputs, 1, layers) for _ in range(count - 1)]))
+        self.stage2, self.stage3, self.stage4 = stages
+        self.conv5 = layers.unit(widths[-1], last, 1, activation="relu")
+        self.fc = layers.linear(last, classes)
+
+    def forward(self, images: Tensor, dropout: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return features and raw logits.
+
+        Args:
+            images: (N, 3, H, W) float32, normalised.
+            dropout: Ignored: this network drops nothing.
+        Returns:
+            Means of the last convolution (N, channels), logits (N, classes).
+        """
+        x = self.pool(self.conv1(images))
+        features = self.conv5(self.stage4(self.stage3(self.stage2(x)))).mean((2, 3))
+        return features, self.fc(features)
