@@ -6,8 +6,9 @@ import numpy as np
 
 from common.draws import generator
 
-SCHEMES = ("normal001", "kaiming", "torchvision")
+SCHEMES = ("normal001", "kaiming", "torchvision", "torchvision_mobile", "pytorch", "latent")
 _HEAD_STD = 0.01
+_LATENT_BOUND = 0.08
 
 
 def initial_weights(
@@ -15,8 +16,8 @@ def initial_weights(
 ) -> dict[str, np.ndarray]:
     """Draw the initial value of every parameter and buffer of a network.
 
-    Kernels and matrices are normal with mean 0; scales (vectors called ``weight``) and running variances are 1,
-    biases and running means 0, scalars int64 0. Each parameter has a generator of its own, so a head with another
+    Kernels and matrices are normal with mean 0 unless the scheme says otherwise; scales (vectors called ``weight``) and
+    running variances are 1, biases and running means 0, scalars int64 0. Each parameter has a generator of its own, so a head with another
     number of classes leaves the backbone's weights as they are.
 
     Args:
@@ -24,7 +25,10 @@ def initial_weights(
         shapes: Canonical name -> shape.
         scheme: ``"normal001"``: standard deviation 0.01 everywhere (AdvEnt's DeepLabV2);
             ``"kaiming"``: sqrt(2 / fan_out), fan_out = outputs x kernel area (He et al., ICCV 2015, as torchvision);
-            ``"torchvision"``: that for kernels; matrices are uniform within +-1 / sqrt(inputs), PyTorch's own choice.
+            ``"torchvision"``: that for kernels; matrices are uniform within +-1 / sqrt(inputs), PyTorch's own choice;
+            ``"torchvision_mobile"``: the same, but matrices below the head have 0.01, and the head's biases are drawn;
+            ``"pytorch"``: everything within +-1 / sqrt(fan_in), biases too, PyTorch's own choice;
+            ``"latent"``: within +-0.08 (AuG-KD), but kernels of one axis as ``"pytorch"``.
         heads: Beginnings of the names of classifier heads, whose kernels have 0.01 in the first two schemes.
     Returns:
         Name -> float32 array (int64 for scalars), in the order of ``shapes``.
@@ -34,18 +38,40 @@ def initial_weights(
     if scheme not in SCHEMES:
         raise ValueError(f"unknown scheme {scheme!r}; known: {', '.join(SCHEMES)}")
     in_head = {name: name.startswith(tuple(heads)) for name in shapes}
-    return {name: _draw(seed, name, tuple(shape), scheme, in_head[name]) for name, shape in shapes.items()}
+    return {name: _draw(seed, name, shapes, scheme, in_head[name]) for name in shapes}
 
 
-def _draw(seed: int, name: str, shape: tuple[int, ...], scheme: str, head: bool) -> np.ndarray:
+def _draw(seed: int, name: str, shapes: Mapping[str, tuple[int, ...]], scheme: str, head: bool) -> np.ndarray:
+    shape = tuple(shapes[name])
+    path, _, leaf = name.rpartition(".")
     if len(shape) == 0:
         return np.zeros(shape, np.int64)
+    rng = generator(seed, "initial", name)
     if len(shape) == 1:
-        return np.full(shape, float(name.rpartition(".")[2] in ("weight", "running_var")), np.float32)
-    if scheme == "torchvision" and len(shape) == 2:
-        bound = 1.0 / np.sqrt(shape[1])
-        return generator(seed, "initial", name).uniform(-bound, bound, shape).astype(np.float32)
+        weight = tuple(shapes.get(f"{path}.weight" if path else "weight", shape))
+        if leaf == "bias" and len(weight) > 1 and _draws_biases(scheme, weight, head):
+            return _uniform(rng, shape, _natural(weight))
+        return np.full(shape, float(leaf in ("weight", "running_var")), np.float32)
+    if scheme == "latent" and len(shape) != 3:
+        return _uniform(rng, shape, _LATENT_BOUND)
+    if _draws_biases(scheme, shape, head) or (len(shape) == 2 and scheme == "torchvision"):
+        return _uniform(rng, shape, _natural(shape))
     fan_out = shape[0] * int(np.prod(shape[2:]))
-    small = scheme == "normal001" or (head and scheme == "kaiming")
+    hidden = len(shape) == 2 and scheme == "torchvision_mobile"
+    small = scheme == "normal001" or (head and scheme == "kaiming") or hidden
     std = _HEAD_STD if small else float(np.sqrt(2.0 / fan_out))
-    return generator(seed, "initial", name).standard_normal(shape, np.float32) * np.float32(std)
+    return rng.standard_normal(shape, np.float32) * np.float32(std)
+
+
+def _draws_biases(scheme: str, weight: tuple[int, ...], head: bool) -> bool:
+    """Whether the layer of a weight is made by PyTorch's own rule, biases included."""
+    return scheme == "pytorch" or (scheme == "latent" and len(weight) == 3) or (scheme == "torchvision_mobile" and head)
+
+
+def _natural(shape: tuple[int, ...]) -> float:
+    """Return PyTorch's bound, 1 / sqrt(fan_in)."""
+    return 1.0 / float(np.sqrt(np.prod(shape[1:])))
+
+
+def _uniform(rng: np.random.Generator, shape: tuple[int, ...], bound: float) -> np.ndarray:
+    return rng.uniform(-bound, bound, shape).astype(np.float32)

@@ -42,6 +42,10 @@ class Twin:
         """Return the canonical spelling of one of this twin's names."""
         raise NotImplementedError
 
+    def layers(self, network) -> list[tuple[str, object]]:
+        """Return path and layer of every layer of a network."""
+        raise NotImplementedError
+
     def canonical(self, arrays: dict[str, np.ndarray], network) -> dict[str, np.ndarray]:
         """Return arrays by canonical name; what only PyTorch has (``num_batches_tracked``) is left out."""
         kinds = self.weights.layer_kinds(network)
@@ -63,6 +67,9 @@ class TorchTwin(Twin):
     """The PyTorch twin."""
 
     name, package = "torch", "torch_impl"
+
+    def layers(self, network) -> list[tuple[str, object]]:
+        return list(network.named_modules())
 
     def own_name(self, canonical: str, kinds: dict[str, str]) -> str:
         return canonical
@@ -104,6 +111,9 @@ class MindSporeTwin(Twin):
     """The MindSpore twin, run op by op (PyNative)."""
 
     name, package = "mindspore", "ms_impl"
+
+    def layers(self, network) -> list[tuple[str, object]]:
+        return list(network.cells_and_names())
 
     def own_name(self, canonical: str, kinds: dict[str, str]) -> str | None:
         return to_mindspore(canonical, kinds)

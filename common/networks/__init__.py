@@ -11,6 +11,7 @@ from pydantic import Discriminator, Tag
 
 from common.networks.base import NetworkBase
 from common.networks.deeplabv2 import DeepLabV2Config
+from common.networks.mobile import EfficientNetConfig, MobileNetV2Config, MobileNetV3Config, ShuffleNetV2Config
 from common.networks.plain import AlexNetConfig, VGG16Config
 from common.networks.resnet import ResNetConfig
 
@@ -19,6 +20,10 @@ FAMILIES: dict[str, type[NetworkBase]] = {
     "resnet": ResNetConfig,
     "alexnet": AlexNetConfig,
     "vgg16": VGG16Config,
+    "mobilenet_v3": MobileNetV3Config,
+    "mobilenet_v2": MobileNetV2Config,
+    "efficientnet_b0": EfficientNetConfig,
+    "shufflenet_v2": ShuffleNetV2Config,
 }
 DEFAULT = "deeplabv2"  # of a section without a name
 

@@ -1,7 +1,6 @@
 """What the configuration of every network has."""
 
 from pathlib import Path
-from typing import Literal
 
 from common.schema import Strict
 
@@ -9,7 +8,7 @@ from common.schema import Strict
 class NetworkBase(Strict):
     """Where the weights of a network come from."""
 
-    init: Literal["normal001", "kaiming", "torchvision"] = "normal001"  # see common/initial.py
+    init: str = "normal001"  # each family says which schemes of ``common.initial`` it knows
     weights: Path | None = None  # initial weights; None draws them by ``init`` from the seed
     may_miss: tuple[str, ...] = ()  # prefixes of keys that ``weights`` need not hold
     may_exceed: tuple[str, ...] = ()  # prefixes of keys of ``weights`` that are dropped

@@ -4,6 +4,19 @@ from collections.abc import Callable
 
 from mindspore import Tensor, nn, ops
 
+
+class _Softplus(nn.Cell):
+    """``ops.Softplus`` as a layer of a sequence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.softplus = ops.Softplus()
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Map any shape to the same."""
+        return self.softplus(x)
+
+
 ACTIVATIONS: dict[str, Callable[[], nn.Cell]] = {
     "relu": nn.ReLU,
     "relu6": nn.ReLU6,
@@ -13,7 +26,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Cell]] = {
     "hardsigmoid": nn.HSigmoid,
 }
 SMOOTH: dict[str, Callable[[], nn.Cell]] = {
-    **{name: ops.Softplus for name in ("relu", "relu6", "hardswish")},
+    **{name: _Softplus for name in ("relu", "relu6", "hardswish")},
     **{name: nn.Sigmoid for name in ("sigmoid", "hardsigmoid")},
     "silu": nn.SiLU,
 }

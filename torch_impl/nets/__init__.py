@@ -6,12 +6,29 @@ from torch.nn import Module as Network
 from common.networks import NetworkConfig
 from torch_impl.nets.alexnet import AlexNet
 from torch_impl.nets.deeplabv2 import DeepLabV2
+from torch_impl.nets.efficientnet import EfficientNet
+from torch_impl.nets.latent import AnchorNet, Encoder, Generator
+from torch_impl.nets.mobilenetv2 import MobileNetV2
+from torch_impl.nets.mobilenetv3 import MobileNetV3
 from torch_impl.nets.resnet_classifier import ResNetClassifier
+from torch_impl.nets.shufflenetv2 import ShuffleNetV2
 from torch_impl.nets.training import set_mode
 from torch_impl.nets.vgg import VGG16
 from torch_impl.weights import initialise
 
-NETWORKS = {"deeplabv2": DeepLabV2, "resnet": ResNetClassifier, "alexnet": AlexNet, "vgg16": VGG16}
+NETWORKS = {
+    "deeplabv2": DeepLabV2,
+    "resnet": ResNetClassifier,
+    "alexnet": AlexNet,
+    "vgg16": VGG16,
+    "mobilenet_v3": MobileNetV3,
+    "mobilenet_v2": MobileNetV2,
+    "efficientnet_b0": EfficientNet,
+    "shufflenet_v2": ShuffleNetV2,
+    "generator": Generator,
+    "encoder": Encoder,
+    "anchor": AnchorNet,
+}
 
 
 def build_network(config: NetworkConfig, classes: int, seed: int = 0) -> Network:

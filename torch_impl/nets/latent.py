@@ -90,6 +90,9 @@ class Encoder(nn.Module):
 class HalfSize(nn.Module):
     """Keeps every other row and column, beginning with the first: nearest resizing by 0.5."""
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, H / 2, W / 2)."""
         return x[:, :, ::2, ::2]
