@@ -16,9 +16,9 @@ def initial_weights(
 ) -> dict[str, np.ndarray]:
     """Draw the initial value of every parameter and buffer of a network.
 
-    Kernels and matrices are normal with mean 0 unless the scheme says otherwise; scales (vectors called ``weight``) and
-    running variances are 1, biases and running means 0, scalars int64 0. Each parameter has a generator of its own, so a head with another
-    number of classes leaves the backbone's weights as they are.
+    Kernels and matrices are normal with mean 0 unless the scheme says otherwise; scales (vectors called ``weight``)
+    and running variances are 1, biases and running means 0, scalars int64 0. Each parameter has a generator of its
+    own, so a head with another number of classes leaves the backbone's weights as they are.
 
     Args:
         seed: Seed of the run.

@@ -64,8 +64,8 @@ def generator_loss(teacher: Tensor, student: Tensor, gap: tuple[Tensor, Tensor])
         student: (N, K) logits of the same images.
         gap: Means and variances of the teacher's BatchNorm inputs minus its running ones, (channels,) each.
     Returns:
-        Five (): the loss ``ce - kl + 20 * entropy + statistics``, and these four: mean cross entropy, mean KL(teacher ||
-        student), ``sum p log10 p`` of the batch's mean prediction, and the two norms of the gap together.
+        Five (): the loss ``ce - kl + 20 * entropy + statistics``, and these four: mean cross entropy, mean
+        KL(teacher || student), ``sum p log10 p`` of the batch's mean prediction, the two norms of the gap together.
     """
     entropy = _negative_entropy(_exp(_log_softmax(teacher)).mean(0))
     certainty = cross_entropies(teacher, teacher.argmax(1)).mean()
@@ -73,9 +73,7 @@ def generator_loss(teacher: Tensor, student: Tensor, gap: tuple[Tensor, Tensor])
     return certainty - divergence + ENTROPY * entropy + statistics, certainty, divergence, entropy, statistics
 
 
-def conditional_generator_loss(
-    teacher: Tensor, student: Tensor, labels: Tensor, gap: tuple[Tensor, Tensor]
-) -> Tensor:
+def conditional_generator_loss(teacher: Tensor, student: Tensor, labels: Tensor, gap: tuple[Tensor, Tensor]) -> Tensor:
     """Return the loss of a generator that is told the label: entropies are those of single samples.
 
     ``(-KL + CE(teacher, label) + 20 * sum p log10 p + norms) / N``, with sums over the batch but one pair of norms.

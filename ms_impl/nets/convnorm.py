@@ -26,8 +26,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Cell]] = {
     "hardsigmoid": nn.HSigmoid,
 }
 SMOOTH: dict[str, Callable[[], nn.Cell]] = {
-    **{name: _Softplus for name in ("relu", "relu6", "hardswish")},
-    **{name: nn.Sigmoid for name in ("sigmoid", "hardsigmoid")},
+    **dict.fromkeys(("relu", "relu6", "hardswish"), _Softplus),
+    **dict.fromkeys(("sigmoid", "hardsigmoid"), nn.Sigmoid),
     "silu": nn.SiLU,
 }
 

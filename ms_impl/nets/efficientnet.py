@@ -4,8 +4,8 @@ from mindspore import Tensor, nn
 
 from common.mobilenet import MobileBlock, efficientnet_b0
 from common.networks.mobile import EfficientNetConfig
+from ms_impl.nets.classifier import drop
 from ms_impl.nets.convnorm import Layers, SqueezeExcitation
-from ms_impl.nets.dropout import drop
 
 
 class MBConv(nn.Cell):

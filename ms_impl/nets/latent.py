@@ -107,7 +107,8 @@ class AnchorNet(nn.Cell):
         layers, length = Layers(), config.latent
         self.classes = classes
         self.embed_class = layers.linear(classes, length)
-        self.mask = nn.SequentialCell(*[layers.linear(length, length) for _ in range(3)], nn.BatchNorm1d(length, 1e-5, 0.9))
+        maps = [layers.linear(length, length) for _ in range(3)]
+        self.mask = nn.SequentialCell(*maps, nn.BatchNorm1d(length, 1e-5, 0.9))
         self.module = nn.SequentialCell(
             nn.Identity(),
             _RowConv(1, 4, 3), layers.norm(4), nn.LeakyReLU(0.01),

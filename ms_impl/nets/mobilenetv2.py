@@ -4,8 +4,8 @@ from mindspore import Tensor, nn
 
 from common.mobilenet import MobileBlock, mobilenet_v2
 from common.networks.mobile import MobileNetV2Config
+from ms_impl.nets.classifier import drop
 from ms_impl.nets.convnorm import Layers
-from ms_impl.nets.dropout import drop
 
 
 class InvertedResidual(nn.Cell):

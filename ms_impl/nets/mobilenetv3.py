@@ -4,8 +4,8 @@ from mindspore import Tensor, nn
 
 from common.mobilenet import MobileBlock, mobilenet_v3
 from common.networks.mobile import MobileNetV3Config
+from ms_impl.nets.classifier import drop
 from ms_impl.nets.convnorm import Layers, SqueezeExcitation
-from ms_impl.nets.dropout import drop
 
 
 class InvertedResidual(nn.Cell):
@@ -44,9 +44,8 @@ class MobileNetV3(nn.Cell):
             layers.unit(blocks[-1].outputs, last, 1, activation="hardswish"),
         )
         # ``.2`` is torchvision's dropout; what it keeps comes with the call
-        self.classifier = nn.SequentialCell(
-            layers.linear(last, hidden), layers.activations["hardswish"](), nn.Identity(), layers.linear(hidden, classes)
-        )
+        first, second = layers.linear(last, hidden), layers.linear(hidden, classes)
+        self.classifier = nn.SequentialCell(first, layers.activations["hardswish"](), nn.Identity(), second)
 
     def construct(self, images: Tensor, dropout: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return features and raw logits.

@@ -37,6 +37,38 @@ def test_vectors_are_constants():
     assert weights["bn1.num_batches_tracked"] == 0
 
 
+SHALLOW = {
+    "a.weight": (50, 20),
+    "a.bias": (50,),
+    "b.weight": (40, 30, 3),
+    "b.bias": (40,),
+    "head.weight": (9, 16),
+    "head.bias": (9,),
+}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "bounds"),
+    [
+        ("pytorch", {"a.weight": 20**-0.5, "a.bias": 20**-0.5, "b.weight": 90**-0.5, "b.bias": 90**-0.5}),
+        ("latent", {"a.weight": 0.08, "a.bias": 0.0, "b.weight": 90**-0.5, "b.bias": 90**-0.5}),
+        ("torchvision_mobile", {"a.bias": 0.0, "b.bias": 0.0, "head.weight": 0.25, "head.bias": 0.25}),
+        ("torchvision", {"a.weight": 20**-0.5, "a.bias": 0.0, "head.weight": 0.25, "head.bias": 0.0}),
+    ],
+)
+def test_uniform_schemes_fill_their_bounds(scheme, bounds):
+    weights = initial_weights(0, SHALLOW, scheme, ("head.",))
+    for name, bound in bounds.items():
+        assert np.abs(weights[name]).max() <= bound
+        assert np.abs(weights[name]).max() >= 0.7 * bound, name
+        assert weights[name].dtype == np.float32
+
+
+def test_hidden_layers_of_mobile_networks_have_a_deviation_of_a_hundredth():
+    weights = initial_weights(0, SHALLOW, "torchvision_mobile", ("head.",))
+    assert weights["a.weight"].std() == pytest.approx(0.01, rel=0.1)
+
+
 def test_a_parameter_does_not_depend_on_the_others():
     alone = initial_weights(0, {"conv1.weight": SHAPES["conv1.weight"]}, "normal001")
     assert np.array_equal(alone["conv1.weight"], initial_weights(0, SHAPES, "normal001", HEADS)["conv1.weight"])

@@ -32,6 +32,9 @@ LATENT = {
 }
 
 
+SLOW = [pytest.param(name, marks=[pytest.mark.slow] * (name != "v3-small")) for name in MOBILE]
+
+
 def inputs(name: str) -> tuple[np.ndarray, ...]:
     """Return what a network takes: images and what dropout keeps, or images, labels, noise, latent vectors."""
     draw = generator(0, "mobile", name)
@@ -79,7 +82,7 @@ def test_outputs_and_running_statistics_agree(name):
         assert_close(f"{name}, evaluation", got, want, LOGITS)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "v3-small")) for name in MOBILE])
+@pytest.mark.parametrize("name", SLOW)
 def test_parameter_gradients_of_the_smooth_network_agree(name):
     """In training mode. A bias before a BatchNorm has no gradient but noise, as large as PyTorch's own."""
     for key, (want, got, torch32) in compared(name, training=True, smooth=True).items():

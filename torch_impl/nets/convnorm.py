@@ -13,8 +13,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "hardsigmoid": nn.Hardsigmoid,
 }
 SMOOTH: dict[str, Callable[[], nn.Module]] = {
-    **{name: nn.Softplus for name in ("relu", "relu6", "hardswish")},
-    **{name: nn.Sigmoid for name in ("sigmoid", "hardsigmoid")},
+    **dict.fromkeys(("relu", "relu6", "hardswish"), nn.Softplus),
+    **dict.fromkeys(("sigmoid", "hardsigmoid"), nn.Sigmoid),
     "silu": nn.SiLU,
 }
 

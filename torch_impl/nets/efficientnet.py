@@ -4,8 +4,8 @@ from torch import Tensor, nn
 
 from common.mobilenet import MobileBlock, efficientnet_b0
 from common.networks.mobile import EfficientNetConfig
+from torch_impl.nets.classifier import drop
 from torch_impl.nets.convnorm import Layers, SqueezeExcitation
-from torch_impl.nets.dropout import drop
 
 
 class MBConv(nn.Module):

@@ -108,7 +108,8 @@ class AnchorNet(nn.Module):
         layers, length = Layers(), config.latent
         self.classes = classes
         self.embed_class = layers.linear(classes, length)
-        self.mask = nn.Sequential(*[layers.linear(length, length) for _ in range(3)], nn.BatchNorm1d(length))
+        maps = [layers.linear(length, length) for _ in range(3)]
+        self.mask = nn.Sequential(*maps, nn.BatchNorm1d(length))
         self.module = nn.Sequential(
             nn.Identity(),
             nn.Conv1d(1, 4, 3, padding=1), nn.BatchNorm1d(4), nn.LeakyReLU(),

@@ -4,8 +4,8 @@ from torch import Tensor, nn
 
 from common.mobilenet import MobileBlock, mobilenet_v2
 from common.networks.mobile import MobileNetV2Config
+from torch_impl.nets.classifier import drop
 from torch_impl.nets.convnorm import Layers
-from torch_impl.nets.dropout import drop
 
 
 class InvertedResidual(nn.Module):

@@ -4,8 +4,8 @@ from torch import Tensor, nn
 
 from common.mobilenet import MobileBlock, mobilenet_v3
 from common.networks.mobile import MobileNetV3Config
+from torch_impl.nets.classifier import drop
 from torch_impl.nets.convnorm import Layers, SqueezeExcitation
-from torch_impl.nets.dropout import drop
 
 
 class InvertedResidual(nn.Module):
@@ -44,9 +44,8 @@ class MobileNetV3(nn.Module):
             layers.unit(blocks[-1].outputs, last, 1, activation="hardswish"),
         )
         # ``.2`` is torchvision's dropout; what it keeps comes with the call
-        self.classifier = nn.Sequential(
-            layers.linear(last, hidden), layers.activations["hardswish"](), nn.Identity(), layers.linear(hidden, classes)
-        )
+        first, second = layers.linear(last, hidden), layers.linear(hidden, classes)
+        self.classifier = nn.Sequential(first, layers.activations["hardswish"](), nn.Identity(), second)
 
     def forward(self, images: Tensor, dropout: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return features and raw logits.

@@ -29,7 +29,7 @@ class ShuffleUnit(nn.Module):
         self.strided = stride == 2
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, inputs, H, W) to (N, outputs, ceil(H / stride), ceil(W / stride)), channels shuffled in two groups."""
+        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride) rounded up), channels shuffled in two groups."""
         half = x.shape[1] // 2
         kept, passed = (self.branch1(x), x) if self.strided else (x[:, :half], x[:, half:])
         out = torch.cat([kept, self.branch2(passed)], 1)
@@ -50,8 +50,8 @@ class ShuffleNetV2(nn.Module):
         self.pool = nn.AvgPool2d(3, 2, 1) if config.activation == "softplus" else nn.MaxPool2d(3, 2, 1)
         stages = []
         for inputs, outputs, count in zip((stem, *widths), widths, SHUFFLE_UNITS):
-            first = ShuffleUnit(inputs, outputs, 2, layers)
-            stages.append(nn.Sequential(first, *[ShuffleUnit(outputs, outputs, 1, layers) for _ in range(count - 1)]))
+            others = [ShuffleUnit(outputs, outputs, 1, layers) for _ in range(count - 1)]
+            stages.append(nn.Sequential(ShuffleUnit(inputs, outputs, 2, layers), *others))
         self.stage2, self.stage3, self.stage4 = stages
         self.conv5 = layers.unit(widths[-1], last, 1, activation="relu")
         self.fc = layers.linear(last, classes)

@@ -81,7 +81,7 @@ def cross_entropy(vector: Vector, backend) -> Iterator[Check]:
 
 
 def encoder(vector: Vector, backend) -> Iterator[Check]:
-    """CVAELoss and its gradients; the distance and the discriminator's part that further official losses are made of."""
+    """CVAELoss and its gradients; the distance and the discriminator's part of further official losses."""
     side, module, arrays = *_module(backend), vector.arrays
     names = ("zz", "z", "mu", "log_var")
     for case, _ in cases_of(vector):
@@ -133,7 +133,7 @@ def anchor(vector: Vector, backend) -> Iterator[Check]:
 
         def loss(part: slice):
             labels = _labels(side, y[part])  # noqa: B023
-            compute = lambda a, b: module.anchor_loss(a, labels, b, *options)  # noqa: B023, E731
+            compute = lambda a, b: module.anchor_loss(a, labels, b, *options)  # noqa: B023
             return side.gradients(compute, x[part], mask[part])  # noqa: B023
 
         outputs, grads = loss(slice(None))
