@@ -8,6 +8,8 @@ import numpy as np
 from common.data.labels import ClassSet
 from common.errors import UserError
 
+IAST_EPS = 1e-10  # what IAST's evaluation adds to every union: a class that is absent counts as 0
+
 
 @dataclass(frozen=True)
 class Score:
@@ -54,11 +56,40 @@ def confusion(label: np.ndarray, prediction: np.ndarray, classes: int) -> np.nda
     return np.bincount(classes * true + predicted, minlength=classes**2).reshape(classes, classes)
 
 
-def iou(matrix: np.ndarray) -> np.ndarray:
-    """Return the IoU of each class, float64 (C,) in [0, 1]; NaN for a class without a pixel in row and column."""
+def intersection_union(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many pixels of each class are right, and how many are in its label or prediction, float64 (C,)."""
     right = np.diag(matrix).astype(np.float64)
-    union = matrix.sum(axis=1) + matrix.sum(axis=0) - right
+    return right, matrix.sum(axis=1) + matrix.sum(axis=0) - right
+
+
+def iou(matrix: np.ndarray, eps: float | None = None) -> np.ndarray:
+    """Return the IoU of each class, float64 (C,) in [0, 1]; NaN for a class without a pixel in row and column.
+
+    With ``eps`` it is ``intersection / (union + eps)``, which makes an absent class 0 (IAST: 1e-10).
+    """
+    right, union = intersection_union(matrix)
+    if eps is not None:
+        return right / (union + eps)
     return np.divide(right, union, out=np.full(len(right), np.nan), where=union > 0)
+
+
+def frequency_weighted_iou(matrix: np.ndarray, eps: float | None = None) -> float:
+    """Return the mean IoU weighted by the share of each true class, in [0, 1]; absent classes count nothing."""
+    share = matrix.sum(axis=1) / max(int(matrix.sum()), 1)
+    return float((share * np.nan_to_num(iou(matrix, eps))).sum())
+
+
+def shares(matrix: np.ndarray, classes: ClassSet | None = None, eps: float | None = None) -> dict[str, float]:
+    """Return the plain means of the IoU, in [0, 1]: ``all``, and those over the subsets of ``classes``.
+
+    Args:
+        matrix: (C, C) counts.
+        classes: Says which subsets there are; None: none.
+        eps: As for ``iou``; without it a mean over an absent class is NaN.
+    """
+    found = iou(matrix, eps)
+    subsets = {name.replace("miou", "mIoU"): list(rows) for name, rows in classes.subsets.items()} if classes else {}
+    return {"all": _mean(found), **{name: _mean(found[rows]) for name, rows in subsets.items()}}
 
 
 def percent(value: float) -> float:

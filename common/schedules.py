@@ -20,6 +20,43 @@ def inverse(step: int, gamma: float = 1e-4, power: float = 0.75) -> float:
     return (1.0 + gamma * step) ** -power
 
 
+def cosine_restarts(step: int, horizon: int, mult: float = 1.0) -> float:
+    """Return half cosine waves from 1 to 0, each ``mult`` times as long as the one before (IAST's own schedule).
+
+    Unlike SGDR, the step behind a restart stands at the second place of its wave: 1 comes but once, at step 0.
+
+    Args:
+        step: From 0.
+        horizon: Length of the first wave, steps.
+        mult: Factor of the lengths, which are cut to whole numbers.
+    Raises:
+        ValueError: If waves would become shorter than a step.
+    """
+    place, length = step, horizon
+    while place > length:
+        place, length = place - length, int(length * mult)
+        if length < 1:
+            raise ValueError(f"a horizon of {horizon} and a factor of {mult} leave waves shorter than a step")
+    return (1.0 + math.cos(math.pi * place / length)) / 2
+
+
+def group_rate(optim: OptimConfig, lr: float, factor: float, base: float | None = None) -> float:
+    """Return the rate of a group of parameters when the base rate stands at ``lr``.
+
+    Without a floor that is ``lr * factor``. With one, all groups sink to the same floor.
+
+    Args:
+        optim: The section ``optim``.
+        lr: What ``learning_rate`` returned.
+        factor: Of the group's own base rate.
+        base: Base rate of an optimizer beside, such as a discriminator's; None: ``optim.lr``.
+    """
+    own = optim.lr if base is None else base
+    if not optim.floor:
+        return lr * factor if base is None else lr * (own * factor / optim.lr)
+    return optim.floor + (own * factor - optim.floor) * ((lr - optim.floor) / (optim.lr - optim.floor))
+
+
 def warm_up(step: int, steps: int) -> float:
     """Return a linear ramp: ``(step + 1) / steps``, 1 from step ``steps - 1`` on; 1 when ``steps`` is 0."""
     return min((step + 1) / steps, 1.0) if steps else 1.0
@@ -40,6 +77,8 @@ def learning_rate(optim: OptimConfig, step: int, steps: int) -> float:
         factor = cosine(step, horizon)
     elif optim.schedule == "inverse":
         factor = inverse(step, optim.gamma, optim.power)
+    elif optim.schedule == "cosine_restarts":
+        factor = cosine_restarts(step, horizon, optim.restart_mult)
     else:
         factor = 1.0
-    return optim.lr * factor * warm_up(step, optim.warmup)
+    return (optim.floor + (optim.lr - optim.floor) * factor) * warm_up(step, optim.warmup)

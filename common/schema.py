@@ -5,6 +5,7 @@ Every section refuses unknown keys. The section ``method`` is defined beside eac
 ``common/config.py`` puts the whole together and reads YAML.
 """
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +19,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     Tag,
+    ValidationInfo,
     field_validator,
 )
 
@@ -162,7 +164,7 @@ class InputConfig(Strict):
 class OptimConfig(Strict):
     """Optimizer and schedule: ``lr_i = lr * (1 - i / horizon) ** power``, ``head_lr_mult`` times that for heads."""
 
-    name: Literal["sgd", "adam", "adamw"] = "sgd"
+    name: Literal["sgd", "adam", "adamw", "ranger"] = "sgd"
     lr: PositiveFloat = 2.5e-4  # backbone
     head_lr_mult: PositiveFloat = 10.0
     backbone_lr_mult: PositiveFloat = 1.0  # 3 imitates AdvEnt's repeated parameters
@@ -171,12 +173,24 @@ class OptimConfig(Strict):
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     eps: PositiveFloat = 1e-8
     weight_decay: NonNegativeFloat = 5e-4
-    schedule: Literal["poly", "constant", "cosine", "inverse"] = "poly"
+    schedule: Literal["poly", "constant", "cosine", "cosine_restarts", "inverse"] = "poly"
     power: PositiveFloat = 0.9  # of poly; inverse: (1 + gamma * step) ** -power, 0.75 in the papers that use it
     gamma: PositiveFloat = 1e-4
     horizon: PositiveInt | None = None  # steps at which the schedule reaches zero; None: the stage's steps
+    restart_mult: PositiveFloat = 1.0  # cosine_restarts: each wave is so many times as long as the one before
+    floor: NonNegativeFloat = 0.0  # rate at which the schedule of every group ends, whatever its factor
     warmup: NonNegativeInt = 0  # linear warm-up steps
+    lookahead_steps: PositiveInt = 6  # ranger: steps between two moves of the slow weights
+    lookahead_alpha: Fraction = 0.5  # ranger: how far they move
+    ranger_threshold: PositiveFloat = 5.0  # ranger: length of the average above which the second moment divides
     clip: PositiveFloat | None = None  # largest global gradient norm
+
+    @field_validator("floor")
+    @classmethod
+    def _below_the_rate(cls, floor: float, info: ValidationInfo) -> float:
+        if floor >= info.data.get("lr", math.inf):
+            raise ValueError(f"must be below optim.lr ({info.data['lr']})")
+        return floor
 
 
 class TrainConfig(Strict):
@@ -198,8 +212,9 @@ class TrainConfig(Strict):
 class EvaluateConfig(Strict):
     """How predictions are made for a score."""
 
-    scales: tuple[PositiveFloat, ...] = (1.0,)
+    scales: tuple[PositiveFloat | Size, ...] = (1.0,)  # factors of the image's size, or sizes (width, height)
     flip: bool = False
+    output: Literal["logits", "input_logits", "probabilities"] = "logits"  # what is averaged over scales and flips
     window: Size | None = None  # sliding window (width, height); None takes the whole image
     stride: Size | None = None
     batch_size: PositiveInt = 1

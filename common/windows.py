@@ -5,8 +5,10 @@ from collections.abc import Sequence
 Window = tuple[int, int, int, int]  # top, left, bottom, right
 
 
-def scaled(size: Sequence[int], scale: float) -> tuple[int, int]:
-    """Return (height, width) times ``scale``, rounded, at least one pixel."""
+def scaled(size: Sequence[int], scale: float | Sequence[int]) -> tuple[int, int]:
+    """Return (height, width) times ``scale``, at least one pixel; a scale (width, height) is the size itself."""
+    if not isinstance(scale, float | int):
+        return int(scale[1]), int(scale[0])
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 

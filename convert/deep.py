@@ -25,7 +25,7 @@ from convert.sides import Side
 STEPS = 3
 ROUNDINGS = (1, 2, 3)  # seeds of the weights' further rounding
 SIZE = (128, 64)  # (width, height) of the batch
-RATES = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}  # large enough for the changes to stand out of rounding
+RATES = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3, "ranger": 1e-3}  # changes must stand out of rounding
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@
     exp_avg.PARAMETER             moment1.PARAMETER (adam_m. in nn.AdamWeightDecay)
     exp_avg_sq.PARAMETER          moment2.PARAMETER (adam_v.)
     max_exp_avg_sq.PARAMETER      vhat.PARAMETER
+    slow_buffer.PARAMETER         slow_buffer.PARAMETER (Ranger's slow weights)
     step                          global_step, beta1_power, beta2_power = beta ** step
 
 ``stat`` is 1 before nn.SGD's first step, when it takes the gradient as the buffer; left at 1 beside a moved buffer
@@ -19,7 +20,13 @@ import numpy as np
 from common.errors import UserError
 from convert.formats.pickle_machine import printable
 
-SLOTS = {"momentum_buffer": "accum", "exp_avg": "moment1", "exp_avg_sq": "moment2", "max_exp_avg_sq": "vhat"}
+SLOTS = {
+    "momentum_buffer": "accum",
+    "exp_avg": "moment1",
+    "exp_avg_sq": "moment2",
+    "max_exp_avg_sq": "vhat",
+    "slow_buffer": "slow_buffer",
+}
 FRESH = "stat"
 BETAS = (0.9, 0.999)  # PyTorch's and MindSpore's default
 _ALIASES = {"moments": "momentum_buffer", "adam_m": "exp_avg", "adam_v": "exp_avg_sq"}

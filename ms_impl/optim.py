@@ -12,6 +12,8 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, ops
 
 from common.keys import check_keys
+from common.rectified import rectified
+from common.schedules import group_rate
 from common.schema import OptimConfig
 from ms_impl.compiled import Compiled
 
@@ -22,6 +24,7 @@ class Optimizer:
     sgd: ``g += decay * p; b = momentum * b + g; p -= lr * b`` (Nesterov: ``p -= lr * (g + momentum * b)``).
     adam: decay as in sgd, then Kingma & Ba, ICLR 2015, with eps added to the corrected root.
     adamw: ``p -= lr * decay * p`` instead (Loshchilov & Hutter, ICLR 2019).
+    ranger: decay as in adamw, rectified Adam, lookahead (Liu et al., ICLR 2020; Zhang et al., NeurIPS 2019).
 
     Attributes:
         parameters: What is trained, in the order in which gradients are expected.
@@ -40,6 +43,7 @@ class Optimizer:
         self._names = [name for group in groups.values() for name in group]
         self.parameters = [parameter for group in groups.values() for parameter in group.values()]
         factors, make = {"backbone": config.backbone_lr_mult, "head": config.head_lr_mult}, _RULES[config.name]
+        self._config = config
         rules = {name: make(list(group.values()), config, compile) for name, group in groups.items() if group}
         self._rules = [(factors[name], rule) for name, rule in rules.items()]
 
@@ -52,7 +56,7 @@ class Optimizer:
         """
         for factor, rule in self._rules:
             count = len(rule.parameters)
-            rule.update(gradients[:count], lr * factor)
+            rule.update(gradients[:count], group_rate(self._config, lr, factor))
             gradients = gradients[count:]
 
     def state(self) -> dict[str, np.ndarray]:
@@ -148,8 +152,7 @@ class _Adam:
         self._apply(_scalar(rate), _scalar(eps), _scalar(kept), *gradients)  # a tuple would be taken for a constant
 
     def moments(self) -> dict[str, list[np.ndarray]]:
-        kinds = {"moment1": self._moment1, "moment2": self._moment2}
-        return {kind: [one.asnumpy().copy() for one in values] for kind, values in kinds.items()}
+        return {kind: [one.asnumpy().copy() for one in values] for kind, values in self._buffers().items()}
 
     def counters(self) -> dict[str, np.ndarray]:
         powers = {f"beta{i}_power": np.array(b**self._steps, np.float32) for i, b in enumerate(self._config.betas, 1)}
@@ -157,9 +160,12 @@ class _Adam:
 
     def load(self, moments: Mapping[str, list[np.ndarray]], counters: Mapping[str, np.ndarray]) -> None:
         for kind, values in moments.items():
-            for buffer, value in zip({"moment1": self._moment1, "moment2": self._moment2}[kind], values):
+            for buffer, value in zip(self._buffers()[kind], values):
                 ops.assign(buffer, Tensor(np.array(value, np.float32)))
         self._steps = int(counters["global_step"][0])
+
+    def _buffers(self) -> dict[str, list[Parameter]]:
+        return {"moment1": self._moment1, "moment2": self._moment2}
 
 
 def _adam_update(
@@ -190,7 +196,67 @@ def _adam_update(
     return update
 
 
-_RULES = {"sgd": _Sgd, "adam": _Adam, "adamw": _Adam}
+class _Ranger(_Adam):
+    """With t the step: ``v = b2 v + (1 - b2) g^2; m = b1 m + (1 - b1) g; p -= decay lr p``, then the rectified update
+    ``p -= lr r m / (sqrt(v) + eps)``, or ``p -= lr m / (1 - b1^t)`` while the variance is not tractable; every k-th
+    step ``slow += alpha (p - slow); p = slow``.
+    """
+
+    def __init__(self, parameters: Sequence[Parameter], config: OptimConfig, compile: bool) -> None:
+        super().__init__(parameters, config, compile)
+        self._slow = [_buffer(one.shape, f"slow_buffer.{one.name}") for one in parameters]
+        self._apply = Compiled(_ranger_update(parameters, self._moment1, self._moment2, config), compile)
+        self._look = Compiled(_lookahead(parameters, self._slow, config.lookahead_alpha), compile)
+
+    def update(self, gradients: Sequence[Tensor], lr: float) -> None:
+        config = self._config
+        self._steps += 1
+        if self._steps == 1:
+            for slow, parameter in zip(self._slow, self.parameters):
+                ops.assign(slow, parameter)
+        factor, tractable = rectified(self._steps, config.betas, config.ranger_threshold)
+        kept = 1.0 - config.weight_decay * lr
+        self._apply(_scalar(lr * factor), _scalar(float(tractable)), _scalar(kept), *gradients)
+        if self._steps % config.lookahead_steps == 0:
+            self._look(_scalar(0.0))
+
+    def _buffers(self) -> dict[str, list[Parameter]]:
+        return {**super()._buffers(), "slow_buffer": self._slow}
+
+
+def _ranger_update(
+    parameters: Sequence[Parameter], moment1: Sequence[Parameter], moment2: Sequence[Parameter], config: OptimConfig
+) -> Callable:
+    """Return the update of one step without its lookahead; ``tractable`` is 1 or 0."""
+    weights, first, second = ParameterTuple(parameters), ParameterTuple(moment1), ParameterTuple(moment2)
+    (beta1, beta2), eps = config.betas, config.eps
+    new1, new2 = 1.0 - beta1, 1.0 - beta2  # here, in double: a graph would subtract in float32
+
+    def update(rate: Tensor, tractable: Tensor, kept: Tensor, *gradients: Tensor) -> Tensor:
+        for p, m, v, g in zip(weights, first, second, gradients):
+            ops.assign(v, v * beta2 + ops.square(g) * new2)
+            ops.assign(m, m * beta1 + g * new1)
+            divisor = tractable * (ops.sqrt(v) + eps) + (1.0 - tractable)
+            ops.assign(p, p * kept - rate * (m / divisor))
+        return rate
+
+    return update
+
+
+def _lookahead(parameters: Sequence[Parameter], slow: Sequence[Parameter], alpha: float) -> Callable:
+    """Return the move of the slow weights, which become the fast ones; what it takes and returns means nothing."""
+    fast, kept = ParameterTuple(parameters), ParameterTuple(slow)
+
+    def look(unused: Tensor) -> Tensor:
+        for p, s in zip(fast, kept):
+            ops.assign(s, s + alpha * (p - s))
+            ops.assign(p, s)
+        return unused
+
+    return look
+
+
+_RULES = {"sgd": _Sgd, "adam": _Adam, "adamw": _Adam, "ranger": _Ranger}
 
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:

@@ -33,7 +33,7 @@ class Predictor:
 
     def labels(self, images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Return (N, H, W) uint8 train ids of images (N, 3, h, w) uint8 RGB at ``size`` = (H, W)."""
-        return self._objective.backend.numpy(label_map(self._predict(images, size, "logits")))
+        return self._objective.backend.numpy(label_map(self._predict(images, size, self._evaluate.output)))
 
     def _predict(self, images: np.ndarray, size: tuple[int, int], output: str) -> Tensor:
         objective, how = self._objective, self._evaluate

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from common.keys import check_keys
+from common.rectified import rectified
+from common.schedules import group_rate
 from common.schema import OptimConfig
 
 
@@ -16,6 +18,7 @@ class Optimizer:
     sgd: ``g += decay * p; b = momentum * b + g; p -= lr * b`` (Nesterov: ``p -= lr * (g + momentum * b)``).
     adam: decay as in sgd, then Kingma & Ba, ICLR 2015, with eps added to the corrected root.
     adamw: ``p -= lr * decay * p`` instead (Loshchilov & Hutter, ICLR 2019).
+    ranger: decay as in adamw, rectified Adam, lookahead (Liu et al., ICLR 2020; Zhang et al., NeurIPS 2019).
 
     Attributes:
         parameters: What is trained, in the order in which gradients are expected.
@@ -34,6 +37,7 @@ class Optimizer:
         self._names = [name for group in groups.values() for name in group]
         self.parameters = [parameter for group in groups.values() for parameter in group.values()]
         self._factors = {"backbone": config.backbone_lr_mult, "head": config.head_lr_mult}
+        self._config = config
         listed = [{"params": list(group.values()), "group": name} for name, group in groups.items() if group]
         self._optimizer = _make(listed, config)
         self._moments, self._counts = _MOMENTS[config.name], config.name != "sgd"
@@ -55,7 +59,7 @@ class Optimizer:
         for parameter, gradient in zip(self.parameters, gradients):
             parameter.grad = gradient
         for group in self._optimizer.param_groups:
-            group["lr"] = lr * self._factors[group["group"]]
+            group["lr"] = group_rate(self._config, lr, self._factors[group["group"]])
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
 
@@ -102,14 +106,54 @@ def all_finite(gradients: Sequence[Tensor]) -> bool:
     return bool(torch.stack([one.isfinite().all() for one in gradients]).all())
 
 
-_MOMENTS = {"sgd": ("momentum_buffer",), "adam": ("exp_avg", "exp_avg_sq"), "adamw": ("exp_avg", "exp_avg_sq")}
+class _Ranger(torch.optim.Optimizer):
+    """With t the step: ``v = b2 v + (1 - b2) g^2; m = b1 m + (1 - b1) g; p -= decay lr p``, then the rectified update
+    ``p -= lr r m / (sqrt(v) + eps)``, or ``p -= lr m / (1 - b1^t)`` while the variance is not tractable; every k-th
+    step ``slow += alpha (p - slow); p = slow``.
+    """
+
+    def __init__(self, groups: Sequence[dict], config: OptimConfig) -> None:
+        super().__init__(groups, {"lr": config.lr})
+        self._config = config
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                self._update(parameter, self.state[parameter], group["lr"])
+
+    def _update(self, p: Tensor, state: dict, lr: float) -> None:
+        config, (beta1, beta2) = self._config, self._config.betas
+        m, v, slow, g = state["exp_avg"], state["exp_avg_sq"], state["slow_buffer"], p.grad
+        state["step"] += 1
+        done = int(state["step"])
+        if done == 1:
+            slow.copy_(p)
+        v.mul_(beta2).addcmul_(g, g, value=1.0 - beta2)
+        m.mul_(beta1).add_(g, alpha=1.0 - beta1)
+        p.mul_(1.0 - config.weight_decay * lr)
+        factor, tractable = rectified(done, config.betas, config.ranger_threshold)
+        p.sub_(m / (v.sqrt() + config.eps) if tractable else m, alpha=lr * factor)
+        if done % config.lookahead_steps == 0:
+            slow.add_(p - slow, alpha=config.lookahead_alpha)
+            p.copy_(slow)
+
+
+_MOMENTS = {
+    "sgd": ("momentum_buffer",),
+    "adam": ("exp_avg", "exp_avg_sq"),
+    "adamw": ("exp_avg", "exp_avg_sq"),
+    "ranger": ("exp_avg", "exp_avg_sq", "slow_buffer"),
+}
 
 
 def _make(groups: list[dict], config: OptimConfig) -> torch.optim.Optimizer:
-    """Return PyTorch's own optimizer; its learning rate is set at every step."""
+    """Return PyTorch's own optimizer, where it has one; its learning rate is set at every step."""
     if config.name == "sgd":
         nesterov = config.nesterov and config.momentum > 0
         return torch.optim.SGD(groups, config.lr, config.momentum, 0.0, config.weight_decay, nesterov)
+    if config.name == "ranger":
+        return _Ranger(groups, config)
     make = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.name]
     return make(groups, config.lr, config.betas, config.eps, config.weight_decay)
 

@@ -10,7 +10,8 @@ from common.windows import scaled, windows
 from torch_impl.losses import upsample
 from torch_impl.nets.training import set_mode
 
-OUTPUTS = ("logits", "probabilities", "coarse_probabilities")
+_AT_INPUT = ("input_logits", "probabilities")  # made at the size of the network's input
+OUTPUTS = ("logits", "input_logits", "probabilities", "coarse_probabilities")
 
 
 def main_logits(network: Network, images: Tensor) -> Tensor:
@@ -32,7 +33,7 @@ def predict(
     forward: Callable[[Tensor], Tensor],
     images: Tensor,
     size: tuple[int, int],
-    scales: Sequence[float] = (1.0,),
+    scales: Sequence[float | tuple[int, int]] = (1.0,),
     flip: bool = False,
     window: tuple[int, int] | None = None,
     stride: tuple[int, int] | None = None,
@@ -46,11 +47,13 @@ def predict(
         forward: Maps images (N, 3, H, W) to logits (N, C, h, w), in evaluation mode, without gradient.
         images: (N, 3, H, W) float32, normalised.
         size: (height, width) of the result.
-        scales: Factors by which the images are resized (bilinear, aligned corners) before a pass.
+        scales: Factors by which the images are resized (bilinear, aligned corners) before a pass, or whole sizes as
+            (width, height).
         flip: Also pass the mirror image and mirror its result back.
         window: (height, width) of a sliding window; None passes whole images. Overlaps are averaged.
         stride: (rows, columns) between windows; None takes half a window.
-        output: ``"logits"``; ``"probabilities"``: softmax at the size of the network's input, then resized (IAST);
+        output: ``"logits"``; ``"input_logits"``: upsampled to the network's input first, then resized (IAST while it
+            trains); ``"probabilities"``: softmax at the size of the network's input, then resized (IAST);
             ``"coarse_probabilities"``: softmax at the network's stride, then resized (BDL's pseudo-labels).
     Returns:
         (N, C, *size) float32.
@@ -91,7 +94,7 @@ def _scores(forward, images: Tensor, size, window, stride, output: str) -> Tenso
     """Return the scores of one pass, or one pass a window, at the requested size."""
     inner = tuple(images.shape[2:])
     if window is None:
-        return _resized(_finish(forward(images), inner if output == "probabilities" else size, output), size)
+        return _resized(_finish(forward(images), inner if output in _AT_INPUT else size, output), size)
     total = count = None
     for top, left, bottom, right in windows(inner, window, stride):
         scores = _finish(forward(images[:, :, top:bottom, left:right]), (bottom - top, right - left), output)

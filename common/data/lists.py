@@ -1,5 +1,6 @@
 """List files and folder scans: which images a dataset has, in which order."""
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +13,8 @@ LARGEST_LIST = 256 << 20  # bytes
 def read_list(path: Path) -> list[tuple[str, str | None]]:
     """Read a list file: one image a line, its label behind a tab or blanks where the line has two names.
 
+    A file called ``*.json`` is read as IAST's lists are: an array of ``{"image_name": ..., "mask_name": ...}``.
+
     Args:
         path: Text in UTF-8; blank lines count for nothing.
     Returns:
@@ -19,6 +22,8 @@ def read_list(path: Path) -> list[tuple[str, str | None]]:
     Raises:
         UserError: If the file is missing, empty, no text, or a line has three names or leaves its folder.
     """
+    if path.suffix == ".json":
+        return _read_json(path)
     entries = []
     for number, line in enumerate(_lines(path), 1):
         names = line.split("\t") if "\t" in line else line.split()
@@ -114,6 +119,28 @@ def scan(folder: Path, suffix: str | None) -> list[str]:
         if low.endswith(ends) and not any(part.startswith(".") for part in PurePosixPath(name).parts):
             found.append(name)
     return sorted(found)
+
+
+def write_json_list(path: Path, entries: Iterable[tuple[str, str]]) -> int:
+    """Write images and labels as IAST's list files hold them; return how many."""
+    rows = [{"image_name": image, "mask_name": label, "has_target": True} for image, label in entries]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    return len(rows)
+
+
+def _read_json(path: Path) -> list[tuple[str, str | None]]:
+    try:
+        rows = json.loads("\n".join(_lines(path)))
+        entries = [(row["image_name"], row.get("mask_name")) for row in rows]
+    except (json.JSONDecodeError, RecursionError, TypeError, KeyError, AttributeError):
+        raise UserError(f"{path}: not an array of {{\"image_name\": ..., \"mask_name\": ...}}") from None
+    if not entries or not all(isinstance(image, str) and isinstance(label, str | None) for image, label in entries):
+        raise UserError(f"{path}: the list is empty, or a name is no text")
+    for number, names in enumerate(entries, 1):
+        for name in names:
+            _refuse_outside(name or "", f"{path}, entry {number}")
+    return entries
 
 
 def _lines(path: Path) -> list[str]:

@@ -36,8 +36,12 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def write_pseudo_label(folder: Path, name: str, label: np.ndarray) -> None:
-    """Write a pseudo-label, (H, W) uint8, so that the file appears whole or not at all."""
-    write_whole(pseudo_label_path(folder, name), lambda file: Image.fromarray(label, "L").save(file, "PNG"))
+    """Write a pseudo-label, (H, W) uint8, so that the file appears whole or not at all.
+
+    A palette PNG of greys, as IAST's code writes: whether a reader takes indices or grey values, it gets train ids.
+    """
+    picture = Image.fromarray(label, "L").convert("P")
+    write_whole(pseudo_label_path(folder, name), lambda file: picture.save(file, "PNG"))
 
 
 def read_pseudo_label(folder: Path, name: str, shape: tuple[int, int]) -> np.ndarray:

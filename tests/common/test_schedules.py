@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from common.schedules import cosine, learning_rate, poly, warm_up
+from common.schedules import cosine, group_rate, learning_rate, poly, warm_up
 from common.schema import OptimConfig
 
 
@@ -42,3 +42,28 @@ def test_warm_up_multiplies() -> None:
     optim = OptimConfig(lr=1.0, schedule="constant", warmup=4)
     assert [learning_rate(optim, s, 100) for s in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
     assert warm_up(0, 0) == 1.0
+
+
+def test_restarts_emit_the_peak_once() -> None:
+    """The last step of a wave is the floor, the first of the next the second place of its wave."""
+    optim = OptimConfig(lr=1.0, schedule="cosine_restarts", horizon=4, floor=0.1)
+    rates = [learning_rate(optim, step, 100) for step in range(10)]
+    assert rates[0] == 1.0 and rates[4] == pytest.approx(0.1) and rates[5] == pytest.approx(rates[1])
+    longer = OptimConfig(lr=1.0, schedule="cosine_restarts", horizon=4, restart_mult=2.0)
+    assert learning_rate(longer, 12, 100) == pytest.approx(0.0, abs=1e-12) and learning_rate(longer, 11, 100) > 0.03
+    with pytest.raises(ValueError, match="shorter than a step"):
+        learning_rate(OptimConfig(lr=1.0, schedule="cosine_restarts", horizon=4, restart_mult=0.5), 40, 100)
+
+
+def test_all_groups_sink_to_one_floor() -> None:
+    """A floor is absolute: a tenth of the rate ends where the whole rate ends."""
+    optim = OptimConfig(lr=1.0, schedule="cosine_restarts", horizon=8, floor=0.001)
+    for step in (0, 3, 8):
+        rate = learning_rate(optim, step, 8)
+        wave = (rate - 0.001) / 0.999
+        assert group_rate(optim, rate, 0.1) == pytest.approx(0.001 + 0.099 * wave)
+        assert group_rate(optim, rate, 1.0, base=5.0) == pytest.approx(0.001 + 4.999 * wave)
+    plain = OptimConfig(lr=2.0)
+    assert group_rate(plain, 1.0, 10.0) == 10.0 and group_rate(plain, 1.0, 1.0, base=0.5) == 0.25
+    with pytest.raises(ValueError, match=r"must be below optim\.lr"):
+        OptimConfig(lr=1e-3, floor=1e-3)

@@ -23,6 +23,8 @@ RULES = {
     "adam": {"name": "adam"},
     "adam-no-decay": {"name": "adam", "weight_decay": 0.0, "betas": (0.5, 0.99)},
     "adamw": {"name": "adamw", "weight_decay": 0.05, "head_lr_mult": 3.0, "backbone_lr_mult": 2.0},
+    "ranger": {"name": "ranger", "betas": (0.95, 0.999), "eps": 1e-5, "lookahead_steps": 3},
+    "adam-floor": {"name": "adam", "backbone_lr_mult": 0.1, "lr": 2e-2, "floor": 1e-3},
 }
 
 
@@ -100,7 +102,7 @@ def test_ten_steps_agree(rule, compile):
             assert_close(f"{rule} {kind}.{name}", got.slots()[kind][name], value, OPTIMIZER)
 
 
-@pytest.mark.parametrize("rule", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("rule", ["sgd", "adam", "adamw", "ranger"])
 @pytest.mark.parametrize(("source", "target"), [("torch", "mindspore"), ("mindspore", "torch")])
 def test_state_moves_between_the_twins(source, target, rule):
     """Three steps, state and weights moved, three more: as if one framework had done all six."""
@@ -117,7 +119,7 @@ def test_state_moves_between_the_twins(source, target, rule):
         assert_close(f"{rule} {name}", change, whole.changes()[name], OPTIMIZER)
 
 
-@pytest.mark.parametrize("rule", ["sgd", "adamw"])
+@pytest.mark.parametrize("rule", ["sgd", "adamw", "ranger"])
 def test_saved_state_goes_on_to_the_bit(side, rule):
     whole, cut = Run(side, rule).steps(0, 6), Run(side, rule).steps(0, 3)
     again = Run(side, rule)

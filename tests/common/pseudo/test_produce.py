@@ -146,7 +146,7 @@ def test_reading_says_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="missing"):
         read_pseudo_label(tmp_path, "a.png", (4, 6))
     write_pseudo_label(tmp_path, "a.png", np.zeros((4, 6), np.uint8))
-    assert Image.open(pseudo_label_path(tmp_path, "a.png")).mode == "L"
+    assert Image.open(pseudo_label_path(tmp_path, "a.png")).mode == "P"
     with pytest.raises(UserError, match=r"\(4, 6\).*\(4, 7\)"):
         read_pseudo_label(tmp_path, "a.png", (4, 7))
     path = pseudo_label_path(tmp_path, "a.png")
