@@ -4,7 +4,6 @@
 is in its last checkpoint; the data need no more than the number of the step.
 """
 
-import gc
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -69,7 +68,7 @@ class Engine:
                 else:
                     continue
                 self.outputs[stage.name] = marker["outputs"]
-                gc.collect()  # objectives hang in reference cycles; the next stage needs their memory on the device
+                self.backend.release()
 
     def _do(self, stage: Stage, place: StageFolder, inputs: dict) -> dict:
         """Train a stage and score it, let it make its files, and mark it finished; return the marker."""

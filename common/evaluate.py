@@ -1,6 +1,6 @@
 """Scores a network on a labelled dataset: predictions -> confusion matrix -> IoU.
 
-Predictions are compared with labels at the labels' own resolution (DDM, section 7.1), whatever size the network sees;
+Predictions are compared with labels at the labels' own resolution, whatever the network sees (DDM);
 the dataset's ``label_size`` asks for another one.
 """
 

@@ -91,7 +91,7 @@ class SplitConfig(Strict):
 
 
 class ColourConfig(Strict):
-    """LAB colour transfer from target to source images (DDM, section 2.6)."""
+    """LAB colour transfer from target to source images (DDM, its preprocessing)."""
 
     mode: Literal["off", "online", "cached", "resized"] = "off"  # resized: statistics after resizing, faster
     cache: Path | None = None  # cached: folder of translated images

@@ -1,4 +1,4 @@
-"""Every tolerance of the parity ladder (design page, section 4), in one table. Never widened to get green."""
+"""Every tolerance of the parity ladder of the README, in one table. Never widened to get green."""
 
 LOGITS = 1e-5          # P1: max|a-b| / max|b|, eval mode
 LOGITS_ONNX = 1e-4     # P1: against onnxruntime

@@ -1,5 +1,6 @@
 """Device, processes and native files of the MindSpore twin."""
 
+import gc
 import os
 import platform
 import resource
@@ -130,6 +131,11 @@ class Backend:
         """Return when every rank has called it."""
         if self.world > 1:
             ops.AllReduce()(Tensor([0.0], mindspore.float32)).asnumpy()
+
+    def release(self) -> None:
+        """Give back what finished objectives held; they hang in reference cycles, and their graphs in a cache."""
+        gc.collect()
+        mindspore.ms_memory_recycle()
 
     def memory_gib(self) -> float:
         """Return the peak memory so far in GiB: of the NPU's tensors, or of this process on a CPU."""

@@ -62,6 +62,9 @@ class FakeBackend:
     def barrier(self) -> None:
         """One rank: nothing to wait for."""
 
+    def release(self) -> None:
+        """Nothing to give back."""
+
     def memory_gib(self) -> float:
         """Return a plausible number."""
         return 0.5

@@ -1,5 +1,6 @@
 """Device, processes and native files of the PyTorch twin."""
 
+import gc
 import os
 import platform
 import resource
@@ -88,9 +89,9 @@ class Backend:
             raise UserError(f"{path}: no such file")
         try:
             part = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # the reader raises half a dozen types on damaged files
-            reason = str(error).strip().splitlines()[0][:160]
-            raise UserError(f"{path}: not a readable .pth file of tensors ({reason})") from error
+        except Exception as error:  # the reader raises half a dozen types, and its text is about itself
+            hint = "what is in it: python -m convert inspect FILE"
+            raise UserError(f"{path}: not a readable .pth file of tensors; {hint}") from error
         if not isinstance(part, dict) or not all(isinstance(value, Tensor) for value in part.values()):
             hint = "bring it into that form first: python -m convert import LAYOUT SRC DST"
             raise UserError(f"{path}: want a flat dictionary of named tensors; {hint}")
@@ -131,6 +132,12 @@ class Backend:
         """Return when every rank has called it."""
         if self.world > 1:
             dist.barrier()
+
+    def release(self) -> None:
+        """Give back what finished objectives held; they hang in reference cycles."""
+        gc.collect()
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
 
     def memory_gib(self) -> float:
         """Return the peak memory so far in GiB: of the GPU's tensors, or of this process on a CPU."""

@@ -1,7 +1,7 @@
 """Label maps: raw ids of the datasets, train ids of the networks, names and official colours.
 
 A raw id is what a label file holds, a train id what a network predicts; 255 is ignored. Every map is a table
-of 256 entries, filled with 255, so that no id can fall outside (DDM, section 2.3; IAST, section 2.3).
+of 256 entries, filled with 255, so that no id can fall outside.
 """
 
 from collections.abc import Mapping

@@ -73,7 +73,7 @@ def test_twins_start_equal_to_the_bit(init):
 
 
 def test_official_counts_of_parameters(side):
-    """104 backbone convolutions, 16 head tensors, 44,496,216 trainable numbers (DDM, section 3.4)."""
+    """104 backbone convolutions, 16 head tensors, 44,496,216 trainable numbers in the official DeepLabV2-ResNet101."""
     network = side.nets.build_network(DeepLabV2Config(), 19)
     groups = side.training.parameter_groups(network)
     assert {name: len(group) for name, group in groups.items()} == {"backbone": 104, "head": 16}

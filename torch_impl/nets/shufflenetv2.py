@@ -29,7 +29,7 @@ class ShuffleUnit(nn.Module):
         self.strided = stride == 2
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride) rounded up), channels shuffled in two groups."""
+        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride), rounded up; shuffled in two groups."""
         half = x.shape[1] // 2
         kept, passed = (self.branch1(x), x) if self.strided else (x[:, :half], x[:, half:])
         out = torch.cat([kept, self.branch2(passed)], 1)
