@@ -7,4 +7,4 @@ cd "$root"
 bash scripts/setup.sh
 python=${TWINDA_VENV:-$root/.venv}/bin/python
 "$python" -m ruff check .
-exec "$python" -m pytest -q "$@"
+exec "$python" -m pytest -q -n 2 --dist loadfile "$@"
