@@ -1,4 +1,4 @@
-"""Where several evaluations of the same weights disagree: the share of pixels, and pictures of the worst images."""
+"""Where several evaluations of the same weights disagree: the share of pixels or images, and pictures of the worst."""
 
 import heapq
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from common.data.labels import ClassSet
-from common.pictures import coloured, read_png, sheet, write_png
+from common.pictures import captioned, coloured, read_png, sheet, write_png
 from common.report.tables import Table
 
 _PICTURES = 4
@@ -19,8 +19,8 @@ class Pair:
     """What two evaluations have in common.
 
     Attributes:
-        pixels: Pixels compared, ignored ones included.
-        different: Those with other train ids.
+        pixels: Pixels compared, ignored ones included; for classification, images.
+        different: Those with other labels.
         matrix: (C, C) int64, rows classes of the first, columns of the second.
         worst: (different pixels, index of the image) of the images that differ most.
     """
@@ -33,7 +33,7 @@ class Pair:
         self.worst: list[tuple[int, int]] = []
 
     def add(self, index: int, first: np.ndarray, second: np.ndarray) -> None:
-        """Compare two label maps (H, W) uint8 of one image."""
+        """Compare two label maps (H, W) of one image, or its two classes (1,)."""
         unequal = int((first != second).sum())
         self.pixels += first.size
         self.different += unequal
@@ -49,6 +49,8 @@ class Pair:
 class Disagreement:
     """Compares every evaluation with the first one; the first one's label maps wait on the disk."""
 
+    UNIT = "pixels"
+
     def __init__(self, folder: Path, classes: ClassSet):
         """Keep label maps in ``folder``, which its owner removes."""
         self._folder, self._classes = folder, classes
@@ -59,23 +61,24 @@ class Disagreement:
         """Return what is called with (index, prediction, truth) of every image of the evaluation ``name``."""
         if self._first is None:
             self._first = name
-            return lambda index, prediction, _: write_png(self._place(name, index), prediction)
+            return lambda index, prediction, _: self._keep(name, index, prediction)
         pair = self.pairs[name] = Pair(np.zeros((len(self._classes), len(self._classes)), np.int64))
 
         def compare(index: int, prediction: np.ndarray, _: np.ndarray) -> None:
             before = [entry[1] for entry in pair.worst]
-            pair.add(index, read_png(self._place(self._first, index)), prediction)
+            pair.add(index, self._kept(self._first, index), self._compared(prediction))
             after = [entry[1] for entry in pair.worst]
             if index in after:
-                write_png(self._place(name, index), prediction)
+                self._keep(name, index, prediction)
             for gone in set(before) - set(after):
-                self._place(name, gone).unlink()
+                self._forget(name, gone)
 
         return compare
 
     def table(self) -> Table:
         """Return one line a pair: the share of pixels with other labels, and the classes that are exchanged most."""
-        table = Table("Pixels with other labels", ["backends", "most exchanged", "pixels", "share in %"], texts=2)
+        header = ["backends", "most exchanged", self.UNIT, "share in %"]
+        table = Table(f"{self.UNIT.capitalize()} with other labels", header, texts=2)
         for name, pair in self.pairs.items():
             off = pair.matrix.copy()
             np.fill_diagonal(off, 0)
@@ -109,13 +112,65 @@ class Disagreement:
         for name, pair in self.pairs.items():
             rows = []
             for _, index in sorted(pair.worst, reverse=True):
-                first, second = (read_png(self._place(side, index)) for side in (self._first, name))
-                where = np.where((first != second)[..., None], np.uint8([210, 30, 30]), np.uint8([230, 230, 230]))
-                painted = [coloured(one, self._classes.palette()) for one in (first, second)]
-                rows.append([image(index), *painted, where])
+                first, second = (self._kept(side, index) for side in (self._first, name))
+                rows.append(self._row(image(index), first, second))
             if rows:
-                result[f"{self._first}_{name}.png"] = sheet(rows, ["image", str(self._first), name, "different"])
+                result[f"{self._first}_{name}.png"] = sheet(rows, self._captions(name))
         return result
+
+    def _captions(self, name: str) -> list[str]:
+        return ["image", str(self._first), name, "different"]
+
+    def _row(self, image: np.ndarray, first: np.ndarray, second: np.ndarray) -> list[np.ndarray]:
+        """Return the pictures of an image on which two evaluations differ."""
+        where = np.where((first != second)[..., None], np.uint8([210, 30, 30]), np.uint8([230, 230, 230]))
+        return [image, *(coloured(one, self._classes.palette()) for one in (first, second)), where]
+
+    def _compared(self, prediction: np.ndarray) -> np.ndarray:
+        """Return what of a prediction is compared."""
+        return prediction
+
+    def _keep(self, name: str, index: int, prediction: np.ndarray) -> None:
+        write_png(self._place(name, index), prediction)
+
+    def _kept(self, name: str | None, index: int) -> np.ndarray:
+        return read_png(self._place(name, index))
+
+    def _forget(self, name: str, index: int) -> None:
+        self._place(name, index).unlink()
 
     def _place(self, name: str | None, index: int) -> Path:
         return self._folder / f"{name}_{index:06d}.png"
+
+
+class ClassDisagreement(Disagreement):
+    """The same for classification: the class of every image is compared, and waits in memory."""
+
+    UNIT = "images"
+
+    def __init__(self, folder: Path, classes: ClassSet):
+        """Arguments as ``Disagreement``; nothing is written to the folder."""
+        super().__init__(folder, classes)
+        self._memory: dict[tuple[str | None, int], np.ndarray] = {}
+
+    def _captions(self, name: str) -> list[str]:
+        return [f"{self._first} / {name}"]
+
+    def _row(self, image: np.ndarray, first: np.ndarray, second: np.ndarray) -> list[np.ndarray]:
+        guesses = [(self._classes.names[int(one[0])], (20, 20, 20)) for one in (first, second)]
+        return [captioned(image, guesses, max(image.shape[1], 150))]
+
+    def _compared(self, prediction: np.ndarray) -> np.ndarray:
+        return prediction[:1]
+
+    def _keep(self, name: str, index: int, prediction: np.ndarray) -> None:
+        self._memory[name, index] = prediction[:1]
+
+    def _kept(self, name: str | None, index: int) -> np.ndarray:
+        return self._memory[name, index]
+
+    def _forget(self, name: str, index: int) -> None:
+        del self._memory[name, index]
+
+
+DISAGREEMENTS = {"segmentation": Disagreement, "classification": ClassDisagreement}

@@ -1,34 +1,37 @@
-"""Scores a network on a labelled dataset: predictions -> confusion matrix -> IoU.
+"""Scores a network on a labelled dataset: predictions -> counts -> IoU, or accuracy.
 
-Predictions are compared with labels at the labels' own resolution, whatever the network sees (DDM);
-the dataset's ``label_size`` asks for another one.
+Segmentation compares predictions with labels at the labels' own resolution, whatever the network sees (DDM); the
+dataset's ``label_size`` asks for another one. Classification ranks the classes of every image.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from common import metrics
+from common import accuracy, metrics
 from common.data.labels import ClassSet
 
-LabelMaps = Callable[[np.ndarray, tuple[int, int]], np.ndarray]  # uint8 (N, 3, h, w), (H, W) -> uint8 (N, H, W)
-Watch = Callable[[int, np.ndarray, np.ndarray], object]  # index, prediction and truth, uint8 (H, W)
+# uint8 (N, 3, h, w) and the size of a truth -> uint8 (N, H, W) for (H, W), ranked classes int64 (N, K) for ()
+Labels = Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
+Watch = Callable[[int, np.ndarray, np.ndarray], object]  # index, prediction and truth: (H, W), or (K,) and ()
 _READERS = 4  # threads that read images ahead; Pillow decodes and resizes outside Python's lock
 
 
 @dataclass
 class Evaluation:
-    """The outcome on a dataset.
+    """The outcome of segmentation on a dataset.
 
     Attributes:
         matrix: (C, C) int64, rows true classes, columns predicted ones.
         classes: The classes.
         left_out: Names of classes that do not count in the means.
     """
+
+    MEASURE: ClassVar[str] = "iou"  # key of the classes' values in a record
 
     matrix: np.ndarray
     classes: ClassSet
@@ -37,6 +40,21 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         self.score = metrics.score(self.matrix, self.classes, self.left_out)
+
+    @staticmethod
+    def empty(classes: int) -> list[np.ndarray]:
+        """Return counts of nothing."""
+        return [np.zeros((classes, classes), np.int64)]
+
+    @staticmethod
+    def count(counts: list[np.ndarray], truth: np.ndarray, prediction: np.ndarray) -> None:
+        """Add a prediction, uint8 (H, W), to the counts."""
+        counts[0] += metrics.confusion(truth, prediction, len(counts[0]))
+
+    @classmethod
+    def of(cls, counts: list[np.ndarray], classes: ClassSet, left_out: tuple[str, ...]) -> "Evaluation":
+        """Return what the counts say."""
+        return cls(counts[0], classes, left_out)
 
     def summary(self) -> dict[str, float]:
         """Return the numbers of one line, in percent: the means over classes, and pixel accuracy."""
@@ -53,41 +71,97 @@ class Evaluation:
         }
 
 
+@dataclass
+class ClassEvaluation:
+    """The outcome of classification on a dataset.
+
+    Attributes:
+        matrix: (C, C) int64, rows true classes, columns predicted ones.
+        places: (6,) int64: images by the place of the truth among the ranked classes, the last beyond them.
+        classes: The classes.
+        left_out: Names of classes that do not count in the mean over classes.
+    """
+
+    MEASURE: ClassVar[str] = "recall"
+
+    matrix: np.ndarray
+    places: np.ndarray
+    classes: ClassSet
+    left_out: tuple[str, ...] = ()
+    score: accuracy.Accuracy = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.score = accuracy.accuracy(self.matrix, self.places, self.classes, self.left_out)
+
+    @staticmethod
+    def empty(classes: int) -> list[np.ndarray]:
+        """Return counts of nothing."""
+        return [np.zeros((classes, classes), np.int64), np.zeros(accuracy.GUESSES + 1, np.int64)]
+
+    @staticmethod
+    def count(counts: list[np.ndarray], truth: np.ndarray, prediction: np.ndarray) -> None:
+        """Add the ranked classes (K,) of an image to the counts."""
+        counts[0][int(truth), int(prediction[0])] += 1
+        counts[1][accuracy.place_of_truth(int(truth), prediction)] += 1
+
+    @classmethod
+    def of(cls, counts: list[np.ndarray], classes: ClassSet, left_out: tuple[str, ...]) -> "ClassEvaluation":
+        """Return what the counts say."""
+        return cls(*counts, classes, left_out)
+
+    def summary(self) -> dict[str, float]:
+        """Return the numbers of one line, in percent."""
+        return self.score.means
+
+    def record(self) -> dict:
+        """Return everything as a JSON object; null stands for a class without an image."""
+        return {
+            "value": _number(self.score.main()),
+            "summary": {name: _number(value) for name, value in self.summary().items()},
+            "recall": {name: _number(value) for name, value in zip(self.classes.names, self.score.recall)},
+            "confusion": self.matrix.tolist(),
+        }
+
+
+EVALUATIONS = {"segmentation": Evaluation, "classification": ClassEvaluation}
+
+
 def evaluate(
-    predict: LabelMaps,
+    predict: Labels,
     dataset: Any,
     classes: ClassSet,
     left_out: Sequence[str] = (),
     batch_size: int = 1,
     watch: Watch | None = None,
     backend: Any = None,
-) -> Evaluation:
+) -> Evaluation | ClassEvaluation:
     """Predict every image of a dataset and count.
 
     Args:
-        predict: Gives label maps of a batch of images at a size; see ``LabelMaps``.
-        dataset: A ``SegmentationDataset`` with labels.
+        predict: Gives label maps of a batch of images at a size, or their ranked classes; see ``Labels``.
+        dataset: A dataset with labels, of either task.
         classes: Its classes.
         left_out: Names of classes that do not count in the means.
         batch_size: Images a pass; images of other sizes never share one.
         watch: Called with every prediction, for example to save it.
         backend: Shares the images out among its ranks and adds up what they counted; None is one rank alone.
     Returns:
-        The scores over all images, the same on every rank; a dataset without a labelled pixel scores NaN.
+        The scores over all images, the same on every rank; a dataset without a label scores NaN.
     """
     rank, world = (backend.rank, backend.world) if backend else (0, 1)
-    matrix = np.zeros((len(classes), len(classes)), np.int64)
+    kind = EVALUATIONS[dataset.task]
+    counts = kind.empty(len(classes))
     for indices, images, truths in _batches(dataset, range(rank, len(dataset), world), batch_size):
         predictions = predict(images, truths[0].shape)
         for index, prediction, truth in zip(indices, predictions, truths):
-            matrix += metrics.confusion(truth, prediction, len(classes))
+            kind.count(counts, truth, prediction)
             if watch:
                 watch(index, prediction, truth)
-    return Evaluation(backend.total(matrix) if backend else matrix, classes, tuple(left_out))
+    return kind.of([backend.total(one) for one in counts] if backend else counts, classes, tuple(left_out))
 
 
 def _batches(dataset: Any, indices: Sequence[int], size: int) -> Iterator[tuple[list[int], np.ndarray, list]]:
-    """Yield indices, images (N, 3, h, w) and labels [(H, W)] of neighbours of one size, at most ``size`` of them."""
+    """Yield indices, images (N, 3, h, w) and truths of neighbours of one size, at most ``size`` of them."""
     pending: list[tuple[int, np.ndarray, np.ndarray]] = []
     for item in read_ahead(lambda i: (i, dataset.image(i), true_label(dataset, i)), indices):
         if pending and (len(pending) == size or _shapes(pending[-1]) != _shapes(item)):
@@ -99,7 +173,13 @@ def _batches(dataset: Any, indices: Sequence[int], size: int) -> Iterator[tuple[
 
 
 def true_label(dataset: Any, index: int) -> np.ndarray:
-    """Return the label that is scored, (H, W) uint8: as it is on disk unless ``label_size`` asks for another size."""
+    """Return the label that is scored.
+
+    Returns:
+        (H, W) uint8 as it is on disk, unless ``label_size`` asks for another size; () int64 for classification.
+    """
+    if dataset.task == "classification":
+        return np.array(dataset.label(index))
     return dataset.label(index) if dataset.config.label_size else dataset.native_label(index)
 
 

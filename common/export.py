@@ -1,15 +1,18 @@
-"""Writes what an evaluation found: scores, confusion matrix, predictions as PNG, overlays of single images."""
+"""Writes what an evaluation found: scores, confusion matrix, predictions, overlays of single images."""
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
 
+from common.accuracy import ranked
 from common.data.labels import ClassSet
-from common.evaluate import Evaluation
+from common.evaluate import ClassEvaluation, Evaluation
 from common.pictures import coloured, overlay, write_png
+from common.report.results import MEASURES
 from common.report.tables import Table, difference, number
 
 Ids = Literal["train_ids", "label_ids"]
@@ -58,8 +61,20 @@ def write_overlay(folder: Path, stem: str, image: np.ndarray, labels: np.ndarray
     return path
 
 
-def write_scores(folder: Path, evaluation: Evaluation) -> None:
-    """Write ``scores.json`` (everything) and ``confusion.csv`` (rows true, columns predicted, pixels)."""
+def class_lines(names: Sequence[str], probabilities: np.ndarray, classes: ClassSet) -> list[str]:
+    """Return ``path label confidence`` for each image: the name of its class, and the probability of it.
+
+    Args:
+        names: Paths of N images.
+        probabilities: (N, C) float32.
+        classes: Give the names.
+    """
+    chosen = ranked(probabilities, 1)[:, 0]
+    return [f"{name} {classes.names[k]} {row[k]:.4f}" for name, row, k in zip(names, probabilities, chosen)]
+
+
+def write_scores(folder: Path, evaluation: Evaluation | ClassEvaluation) -> None:
+    """Write ``scores.json`` (everything) and ``confusion.csv`` (rows true, columns predicted; pixels, or images)."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "scores.json").write_text(json.dumps(evaluation.record(), indent=1), encoding="utf-8")
     with (folder / "confusion.csv").open("w", newline="", encoding="utf-8") as file:
@@ -68,17 +83,18 @@ def write_scores(folder: Path, evaluation: Evaluation) -> None:
         writer.writerows([name, *row] for name, row in zip(evaluation.classes.names, evaluation.matrix.tolist()))
 
 
-def score_table(evaluations: dict[str, Evaluation]) -> Table:
+def score_table(evaluations: dict[str, Evaluation | ClassEvaluation]) -> Table:
     """Return one line a class and mean, one column an evaluation, and the differences from the first one.
 
     A mean that an absent class makes meaningless is followed by the mean over the classes that are there.
     """
     names, found = list(evaluations), list(evaluations.values())
     gaps = ["difference"] if len(names) == 2 else [f"{names[0]} - {name}" for name in names[1:]]
-    table = Table("IoU in percent", ["class", *names, *gaps])
+    measure = found[0].MEASURE
+    table = Table(f"{MEASURES[measure]} in percent", ["class", *names, *gaps])
     records = [evaluation.record() for evaluation in found]
-    for section, note in (("iou", ""), ("summary", ""), ("means_of_present", ", present classes")):
-        for name in records[0][section]:
+    for section, note in ((measure, ""), ("summary", ""), ("means_of_present", ", present classes")):
+        for name in records[0].get(section, ()):
             values = [record[section][name] for record in records]
             if not note or values != [record["summary"][name] for record in records]:
                 table.add(name + note, *map(number, values), *(difference(values[0], value) for value in values[1:]))

@@ -92,6 +92,18 @@ def shares(matrix: np.ndarray, classes: ClassSet | None = None, eps: float | Non
     return {"all": _mean(found), **{name: _mean(found[rows]) for name, rows in subsets.items()}}
 
 
+def counted_classes(classes: ClassSet, left_out: Sequence[str]) -> np.ndarray:
+    """Return which classes count in means, (C,) bool.
+
+    Raises:
+        UserError: If ``left_out`` names a class that is not there.
+    """
+    unknown = sorted(set(left_out) - set(classes.names))
+    if unknown:
+        raise UserError(f"classes.left_out: no class is called '{unknown[0]}'; the classes: {', '.join(classes.names)}")
+    return np.array([name not in left_out for name in classes.names])
+
+
 def percent(value: float) -> float:
     """Return a share as percent with two decimals, as papers print it."""
     return round(float(value) * 100, 2)
@@ -108,11 +120,8 @@ def score(matrix: np.ndarray, classes: ClassSet, left_out: Sequence[str] = ()) -
     Raises:
         UserError: If ``left_out`` names a class that is not there.
     """
-    unknown = sorted(set(left_out) - set(classes.names))
-    if unknown:
-        raise UserError(f"classes.left_out: no class is called '{unknown[0]}'; the classes: {', '.join(classes.names)}")
+    counts = counted_classes(classes, left_out)
     shares, total = iou(matrix), int(matrix.sum())
-    counts = np.array([name not in left_out for name in classes.names])
     whole = f"mIoU{len(classes)}" if classes.subsets else "mIoU"
     subsets = {name.replace("miou", "mIoU"): list(rows) for name, rows in classes.subsets.items()}
     kept = {whole: shares[counts]} | {name: shares[rows][counts[rows]] for name, rows in subsets.items()}

@@ -1,4 +1,4 @@
-"""Pictures of label maps: coloured, laid over their image, side by side with captions; written with Pillow."""
+"""Pictures of label maps and of images with their classes, side by side with captions; written with Pillow."""
 
 import io
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-_CAPTION_HEIGHT, _GAP = 18, 4  # pixels
+_CAPTION_HEIGHT, _GAP, _LINE = 18, 4, 14  # pixels
 
 
 def coloured(labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
@@ -82,6 +82,41 @@ def sheet(rows: Sequence[Sequence[np.ndarray]], captions: Sequence[str]) -> np.n
             y += height + _GAP
         x += width + _GAP
     return np.asarray(canvas)
+
+
+def captioned(image: np.ndarray, lines: Sequence[tuple[str, tuple[int, int, int]]], width: int) -> np.ndarray:
+    """Return an image, (H, W, 3) uint8, centred above some lines of coloured text, on white of a given width.
+
+    Args:
+        image: Not wider than ``width``.
+        lines: (text, RGB) each; texts that are too long are cut.
+        width: Pixels.
+    """
+    canvas = Image.new("RGB", (width, image.shape[0] + _LINE * len(lines) + 2), "white")
+    canvas.paste(Image.fromarray(image), ((width - image.shape[1]) // 2, 0))
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(11)
+    for number, (text, colour) in enumerate(lines):
+        while text and font.getlength(text) > width:
+            text = text[:-1]
+        draw.text((width // 2, image.shape[0] + 1 + _LINE * number), text, fill=colour, font=font, anchor="mt")
+    return np.asarray(canvas)
+
+
+def grid(tiles: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Return pictures of one size, (H, W, 3) uint8, in rows of ``columns``, white between them.
+
+    Raises:
+        ValueError: If there is nothing to show.
+    """
+    if not tiles:
+        raise ValueError("no pictures to put in a grid")
+    height, width = tiles[0].shape[:2]
+    rows = -(-len(tiles) // columns)
+    result = np.full((rows * (height + _GAP) + _GAP, columns * (width + _GAP) + _GAP, 3), 255, np.uint8)
+    for number, tile in enumerate(tiles):
+        top, left = (_GAP + (side + _GAP) * place for side, place in zip((height, width), divmod(number, columns)))
+        result[top : top + height, left : left + width] = tile
+    return result
 
 
 def legend(names: Sequence[str], palette: np.ndarray, width: int = 960) -> np.ndarray:

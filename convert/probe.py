@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from common.draws import generator
+from common.methods.supervised import OBJECTIVES
 from common.names import to_canonical
 from convert.optimizer import State, split, translate
 from convert.sides import Side
-from convert.subject import OBJECTIVE
 
 Arrays = dict[str, np.ndarray]
 _COUNTER = "num_batches_tracked"
@@ -93,7 +93,7 @@ class Probe:
 
 def side_probe(side: Side) -> Probe:
     """Return a side for examination, its weights and configuration in a fresh objective."""
-    objective = side.backend.build(examined(side.config), OBJECTIVE)
+    objective = side.backend.build(examined(side.config), OBJECTIVES[side.config.task])
     objective.load_weights(side.objective.state()["model"])
     return Probe(side.name, objective, side.backend)
 
@@ -113,7 +113,7 @@ def torch_probe(backend: Any, side: Side, wide: bool = False, rounded: int = 0) 
         rounded: Not 0: move every weight by as much as rounding to float32 does, in a way that this seed draws.
     """
     with _default_dtype(wide):
-        objective = backend.build(examined(side.config), OBJECTIVE)
+        objective = backend.build(examined(side.config), OBJECTIVES[side.config.task])
     weights = side.weights
     if rounded:
         weights = {name: disturbed(name, array, rounded) for name, array in weights.items()}

@@ -13,8 +13,9 @@ from common.backends import installed, open_backend
 from common.checkpoint import sha256
 from common.config import Config, load_config
 from common.errors import UserError
+from common.methods.supervised import OBJECTIVES
 from convert.onnx_export import export_onnx, metadata, session
-from convert.subject import OBJECTIVE, Subject, fill, open_subject
+from convert.subject import Subject, fill, open_subject
 
 NATIVE = {".pth": "torch", ".pt": "torch", ".safetensors": "torch", ".ckpt": "mindspore", ".onnx": "onnx"}
 
@@ -108,7 +109,7 @@ def _open_exported(path: Path, config: str | None, overrides: Sequence[str], dev
         "onnxruntime": onnxruntime.__version__,
         "device": "cpu",
     }
-    objective = OnnxObjective(backend.build(settings, OBJECTIVE), runner)
+    objective = OnnxObjective(backend.build(settings, OBJECTIVES[settings.task]), runner)
     return Side("onnx", settings, objective, backend, facts, {})
 
 

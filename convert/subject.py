@@ -9,13 +9,12 @@ import numpy as np
 from common.checkpoint import sha256
 from common.config import Config, load_config
 from common.errors import UserError
+from common.methods.supervised import OBJECTIVES
 from common.run_folder import RunFolder
 from convert.inspection import canonical_weights, weights_digest
 from convert.reading import read
 from convert.report import Report
 from convert.translation import Stated, translate
-
-OBJECTIVE = "supervised"  # owns the network of any method, and its loss on labelled images
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def fill(backend, subject: Subject):
     Raises:
         UserError: With the missing, unexpected and misshapen names.
     """
-    objective = backend.build(subject.config, OBJECTIVE)
+    objective = backend.build(subject.config, OBJECTIVES[subject.config.task])
     try:
         objective.load_weights(subject.own_names(backend.name))
     except UserError as error:

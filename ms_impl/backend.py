@@ -63,10 +63,10 @@ class Backend:
         return OBJECTIVES[objective](config, self, frozen)
 
     def predictor(self, objective: Any, evaluate: Any) -> Any:
-        """Return the ``Predictor`` of an objective's evaluated network; ``evaluate`` is that section of a config."""
-        from ms_impl.predictor import Predictor
+        """Return the predictor of an objective's evaluated network; ``evaluate`` is that section of a configuration."""
+        from ms_impl.predictor import PREDICTORS
 
-        return Predictor(objective, evaluate)
+        return PREDICTORS[objective.config.task](objective, evaluate)
 
     def save(self, part: Mapping[str, np.ndarray], path: Path) -> None:
         """Write arrays as a ``.ckpt`` file that ``mindspore.load_checkpoint`` reads.

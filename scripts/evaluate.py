@@ -39,6 +39,7 @@ from common.disagreement import Disagreement  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from common.evaluate import Evaluation, evaluate  # noqa: E402
 from common.export import score_table, write_overlay, write_prediction, write_scores  # noqa: E402
+from common.methods.supervised import OBJECTIVES  # noqa: E402
 from common.pictures import fitted, write_png  # noqa: E402
 from common.report.tables import Table, number  # noqa: E402
 from common.run_folder import RunFolder  # noqa: E402
@@ -147,7 +148,7 @@ def _open(name: str, config: Config, weights: Path, device: str) -> tuple:
 def _predictor(backend, config: Config, weights: Path):
     """Build the network, fill it, return what predicts with it."""
     bare = config.model_copy(update={"network": config.network.model_copy(update={"weights": None})})
-    objective = backend.build(bare, "supervised")
+    objective = backend.build(bare, OBJECTIVES[config.task])
     with TemporaryDirectory(prefix="twinda-") as folder:
         native = weights
         if weights.suffix in WEIGHTS and weights.suffix != backend.suffix:

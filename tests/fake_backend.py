@@ -148,6 +148,8 @@ class FakePredictor:
 class FakeDataset:
     """Coloured stripes: pixels of class c are bright in channel c."""
 
+    task = "segmentation"
+
     def __init__(self, count: int, seed: int):
         rng = np.random.default_rng(seed)
         self.names = [f"{index}.png" for index in range(count)]

@@ -70,10 +70,10 @@ class Backend:
         return OBJECTIVES[objective](config, self, frozen)
 
     def predictor(self, objective: Any, evaluate: Any) -> Any:
-        """Return the ``Predictor`` of an objective's evaluated network; ``evaluate`` is that section of a config."""
-        from torch_impl.predictor import Predictor
+        """Return the predictor of an objective's evaluated network; ``evaluate`` is that section of a configuration."""
+        from torch_impl.predictor import PREDICTORS
 
-        return Predictor(objective, evaluate)
+        return PREDICTORS[objective.config.task](objective, evaluate)
 
     def save(self, part: Mapping[str, np.ndarray], path: Path) -> None:
         """Write arrays as a ``.pth`` file that ``torch.load(weights_only=True)`` reads."""

@@ -74,6 +74,19 @@ def predict(
     return total if count == 1 else total / count
 
 
+def class_scores(forward: Callable[[Tensor], Tensor], images: Tensor, flip: bool, output: str) -> Tensor:
+    """Return the scores (N, C) float32 of whole images; with ``flip`` the mean with those of their mirror images.
+
+    Args:
+        forward: Maps images (N, 3, H, W) to logits (N, C), in evaluation mode, without gradient.
+        images: (N, 3, H, W) float32, normalised.
+        flip: Also pass the mirror images.
+        output: ``"logits"`` or ``"probabilities"``: softmax before the mean.
+    """
+    passes = [_class_scores(forward(_mirror(images, mirrored)), output) for mirrored in (False, True)[: 1 + flip]]
+    return sum(passes) / len(passes) if flip else passes[0]
+
+
 def ensemble(scores: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
     """Return the weighted sum of several networks' scores of one shape; without weights, their mean."""
     weights = weights or [1.0 / len(scores)] * len(scores)
@@ -88,6 +101,11 @@ def label_map(scores: Tensor) -> Tensor:
 def confidence(probabilities: Tensor) -> Tensor:
     """Return the probability of the predicted class: (N, C, H, W) to (N, H, W) float32."""
     return probabilities.amax(dim=1)
+
+
+def _class_scores(logits: Tensor, output: str) -> Tensor:
+    scores = logits.float()
+    return scores.softmax(dim=1) if output == "probabilities" else scores
 
 
 def _scores(forward, images: Tensor, size, window, stride, output: str) -> Tensor:

@@ -1,11 +1,12 @@
-"""Scores and label maps of uint8 images by an objective's network, as the section ``evaluate`` asks."""
+"""Scores and labels of uint8 images by an objective's network, as the section ``evaluate`` asks: one class a task."""
 
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from torch_impl.predict import label_map, predict
+from common.accuracy import ranked
+from torch_impl.predict import class_scores, label_map, predict
 
 
 class Predictor:
@@ -40,3 +41,28 @@ class Predictor:
         window, stride = (tuple(reversed(one)) if one else None for one in (how.window, how.stride))
         inputs = objective.normalise(objective.backend.tensor(images))
         return predict(objective.logits, inputs, tuple(size), how.scales, how.flip, window, stride, output)
+
+
+class ClassPredictor:
+    """A trained network of classification in evaluation mode."""
+
+    def __init__(self, objective: Any, evaluate: Any) -> None:
+        """Wrap; of ``evaluate`` only ``flip`` is for whole images. Arguments as ``Predictor``."""
+        self._objective, self._evaluate = objective, evaluate
+
+    def scores(self, images: np.ndarray, output: str = "logits") -> np.ndarray:
+        """Return (N, C) float32 of images (N, 3, H, W) uint8 RGB: ``"logits"`` or ``"probabilities"``."""
+        objective = self._objective
+        inputs = objective.normalise(objective.backend.tensor(images))
+        return objective.backend.numpy(class_scores(objective.logits, inputs, self._evaluate.flip, output))
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Return raw logits (N, C) float32 of images (N, 3, H, W) uint8 RGB, whatever ``evaluate`` says."""
+        return self._objective.backend.numpy(self._objective.predict(images)).astype(np.float32)
+
+    def labels(self, images: np.ndarray, size: tuple[int, ...] = ()) -> np.ndarray:
+        """Return the ranked classes (N, K) int64 of images (N, 3, H, W) uint8 RGB, best first; ``size`` is ()."""
+        return ranked(self.scores(images))
+
+
+PREDICTORS = {"segmentation": Predictor, "classification": ClassPredictor}

@@ -1,8 +1,9 @@
 """Supervised training on labelled images: source only, target only, or both together.
 
 A method of its own (``method: {name: supervised, domains: joint}``), and the rows that every other method is
-compared with (``baselines: [source_only, target_only, joint]``). Training on both is DDM's eq. 3:
-one forward pass a domain, source first, and the sum of the losses.
+compared with (``baselines: [source_only, target_only, joint]``). Training on both is, for segmentation, DDM's eq. 3:
+one forward pass a domain, source first, and the sum of the losses; for classification it is S+T of MME and S3D: one
+pass over the images of both domains, and the mean of their losses.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from pydantic import NonNegativeFloat, PositiveInt
 
+from common.methods.class_samples import dropout, labelled_images, source_images
+from common.methods.class_samples import stack as stack_classes
 from common.methods.samples import Draws, SourceSamples, TargetSamples, stack
 from common.schema import Strict
 from common.stage import Batch, Stage, StageContext
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 
 Domains = Literal["source_only", "target_only", "joint"]
 TITLES: dict[Domains, str] = {"source_only": "source only", "target_only": "target only", "joint": "joint training"}
+JOINT_CLASSES = "S+T"  # what joint training is called in classification
+OBJECTIVES = {"segmentation": "supervised", "classification": "supervised_classes"}  # of each task, for any method
 
 
 class SupervisedSettings(Strict):
@@ -67,14 +73,20 @@ def supervised_stage(
         steps: Length; None takes ``train.steps``.
         colour: Whether joint training translates source images as ``data.colour`` says.
     """
-    weights = {"lambda_main": config.method.lambda_main, "lambda_aux": config.method.lambda_aux}
+    if config.task == "classification":
+        title = JOINT_CLASSES if domains == "joint" else TITLES[domains]
+        batches, settings = partial(class_batches, domains=domains), {"domains": domains}
+    else:
+        title, batches = TITLES[domains], partial(supervised_batches, domains=domains, colour=colour)
+        weights = {"lambda_main": config.method.lambda_main, "lambda_aux": config.method.lambda_aux}
+        settings = {"domains": domains, "colour": colour, **weights}
     return Stage(
         name=name,
-        title=TITLES[domains],
-        objective="supervised",
+        title=title,
+        objective=OBJECTIVES[config.task],
         steps=steps or config.train.steps,
-        batches=partial(supervised_batches, domains=domains, colour=colour),
-        settings={"domains": domains, "colour": colour, **weights},
+        batches=batches,
+        settings=settings,
     )
 
 
@@ -98,5 +110,25 @@ def supervised_batches(context: StageContext, domains: Domains, colour: bool = T
             pair = target.random_pair if source else target.epoch_pair
             arrays |= stack([pair(p) for p in positions], "target")
         return arrays
+
+    return batch
+
+
+def class_batches(context: StageContext, domains: Domains) -> Callable[[int], Batch]:
+    """Return the batch of a step of classification: as many images of each domain, in shuffled epochs of their own."""
+    config = context.config
+    draws = Draws(config.seed, context.stage)
+    images = {
+        **({"source": source_images(context, draws)} if domains != "target_only" else {}),
+        **({"target": labelled_images(context, draws)} if domains != "source_only" else {}),
+    }
+
+    def batch(step: int) -> Batch:
+        positions = context.positions(step, config.train.batch_size)
+        arrays: Batch = {}
+        for domain, one in images.items():
+            arrays |= stack_classes((one.pair(p) for p in positions), domain)
+        kept = [dropout(config.network, draws, domain, positions) for domain in images]
+        return arrays if kept[0] is None else arrays | {"dropout": np.concatenate(kept)}
 
     return batch

@@ -12,6 +12,7 @@ from common.data.labels import ClassSet, class_set
 from common.pictures import coloured, errors, legend, png, read_png, sheet
 from common.report import results
 from common.report.chart import line_chart
+from common.report.class_pictures import class_sheets
 from common.report.collect import Row, Run
 from common.report.tables import Table
 from common.schema import ClassesConfig
@@ -63,12 +64,14 @@ def _tables(runs: Sequence[Run]) -> list[Table]:
 
 def _pictures(runs: Sequence[Run]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (file name, picture): predictions beside input and truth, where they err, and the curves."""
+    config = runs[0].config
     shown = [name for name in main_stages(runs) if name not in ("baselines/joint", "baselines/target_only")]
     titles = results.stages_of(runs)
     columns = {f"{titles[name]}, {run.backend}": run.row(name) for name in shown for run in runs if run.row(name)}
     inputs = sorted((runs[0].path / "examples" / "input").glob("*.png"))
     if inputs and columns:
-        yield from _sheets(inputs, columns, class_set(ClassesConfig(**runs[0].config["classes"])))
+        sheets = class_sheets if config["task"] == "classification" else _sheets
+        yield from sheets(inputs, columns, class_set(ClassesConfig(**config["classes"])))
     yield from _charts(runs)
 
 
@@ -90,7 +93,7 @@ def _charts(runs: Sequence[Run]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield a chart of the loss of every stage, and of its main score where it was scored on its way."""
     stages = list(dict.fromkeys(stage for run in runs for stage in run.curves))
     for stage in stages:
-        for value in ("loss", *(name for name in runs[0].curves.get(stage, {}) if name.startswith("mIoU"))):
+        for value in ("loss", *(name for name in runs[0].curves.get(stage, {}) if name.startswith(results.CHARTED))):
             series = {
                 name: run.curves.get(stage, {}).get(value, []) for name, run in zip(results.labels(runs), runs)
             }
@@ -104,7 +107,9 @@ def _facts(runs: Sequence[Run]) -> list[str]:
     for name, run in zip(results.labels(runs), runs):
         config, minutes = run.config, sum(row.seconds for row in run.rows) / 60
         versions = ", ".join(f"{key} {value}" for key, value in run.versions.items())
-        network = f"{config['network']['name']} on ResNet-{config['network']['depth']}"
+        network = config["network"]["name"]
+        if depth := config["network"].get("depth"):
+            network += f"-{depth}" if network == "resnet" else f" on ResNet-{depth}"
         lines.append(f"{name}: {config['name']}, seed {config['seed']}, {network}, {minutes:.1f} min; {versions}")
     return lines
 

@@ -6,6 +6,9 @@ from common.report.collect import Row, Run
 from common.report.tables import NOTHING, Table, difference, number
 
 BASELINES = "baselines/"  # how the names of the rows begin that a method is compared with
+MEASURES = {"iou": "IoU", "recall": "accuracy"}  # key of the classes' values in a record -> what they are
+CHARTED = ("mIoU", "accuracy")  # how the names of scores begin whose course is drawn
+_MOST = 40  # classes that a terminal shows
 
 
 def stages_of(runs: Sequence[Run]) -> dict[str, str]:
@@ -21,9 +24,13 @@ def stages_of(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def summary_table(runs: Sequence[Run]) -> Table:
-    """Return one line a stage: the main score of every run with last weights and with the best (an oracle)."""
+    """Return one line a stage: the main score of every run with last weights and with the best (an oracle).
+
+    Where a test set is scored, the best weights were chosen on the validation set, which makes them no oracle.
+    """
     names = labels(runs)
-    header = ["row", *(f"{name} {kind}" for name in names for kind in ("last", "best (oracle)"))]
+    best = "best on val" if runs[0].config["data"].get("test") else "best (oracle)"
+    header = ["row", *(f"{name} {kind}" for name in names for kind in ("last", best))]
     table = Table("Scores in percent", header + (["difference (last)"] if len(runs) == 2 else []))
     for stage, title in stages_of(runs).items():
         rows = [run.row(stage) for run in runs]
@@ -34,9 +41,10 @@ def summary_table(runs: Sequence[Run]) -> Table:
 
 
 def class_table(runs: Sequence[Run]) -> Table:
-    """Return IoU of every class and all means, last weights: one line a stage and run, and one for their difference."""
-    classes, means = _score_names(runs)
-    table = Table("IoU of each class in percent, last weights", ["row", "framework", *means, *classes], texts=2)
+    """Return the score of every class and all means, last weights: one line a stage and run, and their difference."""
+    classes, means, measure = _score_names(runs)
+    header = ["row", "framework", *means, *classes]
+    table = Table(f"{_capital(measure)} of each class in percent, last weights", header, texts=2)
     for stage, title in stages_of(runs).items():
         found = {name: _scores(run.row(stage)) for name, run in zip(labels(runs), runs) if run.row(stage)}
         for name, scores in found.items():
@@ -50,11 +58,12 @@ def class_table(runs: Sequence[Run]) -> Table:
 
 
 def short_table(runs: Sequence[Run], stages: Sequence[str]) -> Table:
-    """Return a table for the terminal, one line a class: the IoU of some stages in every run, and their difference."""
-    classes, means = _score_names(runs)
+    """Return a table for the terminal, one line a class: scores of some stages in every run, and their difference."""
+    classes, means, measure = _score_names(runs)
+    classes = classes if len(classes) <= _MOST else []
     titles, names = stages_of(runs), [*labels(runs), *(["diff."] if len(runs) == 2 else [])]
     columns = [f"{titles[stage].split(':')[0]}\n{name}" for stage in stages for name in names]
-    table = Table("IoU in percent, last weights", ["class", *columns])
+    table = Table(f"{_capital(measure)} in percent, last weights", ["class", *columns])
     for name in [*classes, *means]:
         cells = []
         for stage in stages:
@@ -62,7 +71,7 @@ def short_table(runs: Sequence[Run], stages: Sequence[str]) -> Table:
             cells += [number(value, 1) for value in values] + ([difference(*values, 1)] if len(runs) == 2 else [])
         if any(cell != NOTHING for cell in cells):  # the class occurs
             table.add(name, *cells)
-        if name == classes[-1]:
+        if name in classes[-1:]:
             table.end_group()
     return table
 
@@ -112,12 +121,23 @@ def _value(row: Row | None, which: str = "last") -> float | None:
     return scores["value"] if scores else None
 
 
+def class_scores(record: dict) -> tuple[dict[str, float | None], str]:
+    """Return the value of each class in the record of an evaluation, and what it is: "IoU" or "accuracy"."""
+    key = next(key for key in MEASURES if key in record)
+    return record[key], MEASURES[key]
+
+
 def _scores(row: Row | None) -> dict[str, float | None]:
-    """Return IoU of the classes and all means by name; empty for what was not scored."""
-    return {**row.last["iou"], **row.last["summary"]} if row else {}
+    """Return the values of the classes and all means by name; empty for what was not scored."""
+    return {**class_scores(row.last)[0], **row.last["summary"]} if row else {}
 
 
-def _score_names(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
-    """Return the names of the classes, and those of the means."""
+def _score_names(runs: Sequence[Run]) -> tuple[list[str], list[str], str]:
+    """Return the names of the classes, those of the means, and what is measured."""
     record = next(row.last for run in runs for row in run.rows)
-    return list(record["iou"]), list(record["summary"])
+    values, measure = class_scores(record)
+    return list(values), list(record["summary"]), measure
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from mindspore import Tensor
+from mindspore import Tensor, ops
 
+from ms_impl.methods.classification import ClassificationObjective
 from ms_impl.methods.segmentation import SegmentationObjective
 
 
@@ -38,3 +39,35 @@ class Supervised(SegmentationObjective):
         source, source_main, source_aux = self.segmentation(source_image, source_label)
         target, target_main, target_aux = self.segmentation(target_image, target_label)
         return source + target, source_main, source_aux, target_main, target_aux
+
+
+class SupervisedClasses(ClassificationObjective):
+    """Cross entropy on whole images of the source, of the target, or of both in one pass: S+T of MME and S3D."""
+
+    def names(self, keys: Sequence[str]) -> tuple[str, ...]:
+        """Return ``loss``."""
+        return ("loss",)
+
+    def construct(
+        self,
+        source_image: Tensor | None = None,
+        source_label: Tensor | None = None,
+        target_image: Tensor | None = None,
+        target_label: Tensor | None = None,
+        dropout: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Return the mean over all images of both domains, which BatchNorm sees mixed; source first.
+
+        Args:
+            source_image: (N, 3, H, W) uint8 RGB, or None.
+            source_label: (N,) int32.
+            target_image: (M, 3, H, W), or None.
+            target_label: (M,).
+            dropout: (N + M, units) uint8, 1 for what is kept; None where the network has no dropout.
+        """
+        if target_image is None:
+            return (self.classification(source_image, source_label, dropout),)
+        if source_image is None:
+            return (self.classification(target_image, target_label, dropout),)
+        image, label = ops.cat([source_image, target_image]), ops.cat([source_label, target_label])
+        return (self.classification(image, label, dropout),)
