@@ -83,6 +83,9 @@ class Config(Strict):
         if self.task not in method.TASKS:
             known = ", ".join(name for name, one in METHODS.items() if self.task in one.TASKS)
             raise ValueError(f"method {self.method.name!r} is not for task {self.task!r}; for it there are: {known}")
+        if self.task != self.network.TASK:
+            known = ", ".join(name for name, family in FAMILIES.items() if self.task == family.TASK)
+            raise ValueError(f"network {self.network.name!r} is not for task {self.task!r}; for it there are: {known}")
         wanted = ClassificationDatasetConfig if self.task == "classification" else DatasetConfig
         for role, section in self.data:
             if isinstance(section, DatasetConfig | ClassificationDatasetConfig) and not isinstance(section, wanted):
@@ -259,6 +262,8 @@ def _explain(error: ValidationError, places: dict, path: Path) -> str:
         line += f" Did you mean '{near[0]}'?" if near else f" Known keys: {', '.join(_known_keys(location[:-1]))}."
     elif first["type"] == "missing":
         line = f"{where}: {section or 'the configuration'} lacks the key '{key}'."
+    elif not location:  # what contradicts itself is not one key
+        line = f"{where}: {first['msg'].removeprefix('Value error, ')}."
     else:
         line = f"{where}: {'.'.join(map(str, location))}: {first['msg']}; got {str(first['input'])[:60]!r}."
     return line + (f" ({len(details) - 1} more)" if len(details) > 1 else "")

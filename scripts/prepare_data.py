@@ -1,11 +1,13 @@
 """Check datasets, and write what they lack.
 
-    python scripts/prepare_data.py toy data/toy                          # draw the embedded benchmark
+    python scripts/prepare_data.py toy data/toy                          # draw the embedded benchmark of segmentation
+    python scripts/prepare_data.py digits data/digits                    # unpack that of classification
     python scripts/prepare_data.py check ddm/toy                         # read every file that a configuration names
     python scripts/prepare_data.py trainids data/cityscapes              # write *_gtFine_labelTrainIds.png
     python scripts/prepare_data.py synthia data/RAND_CITYSCAPES          # write parsed_LABELS from 16 bit GT/LABELS
     python scripts/prepare_data.py lists cityscapes data/cityscapes --split train --out train.txt
     python scripts/prepare_data.py splits train.txt --counts 100 200 --out splits
+    python scripts/prepare_data.py shots data/mine --domain photos --shots 1 3 --out data/mine/txt
     python scripts/prepare_data.py cache ddm/gta5_to_cityscapes_100 --folder data/cache
     python scripts/prepare_data.py translate ddm/gta5_to_cityscapes_100 --folder data/translated
 
@@ -29,16 +31,19 @@ from rich.progress import track  # noqa: E402
 
 from common.cli import run  # noqa: E402
 from common.config import Config, load_config  # noqa: E402
-from common.data import prepare, toy_streets  # noqa: E402
+from common.data import digits, prepare, shots, toy_streets  # noqa: E402
 from common.data.cache import Cache  # noqa: E402
 from common.data.check import Report, check_all  # noqa: E402
-from common.data.lists import read_names, write_list  # noqa: E402
-from common.data.roles import Roles, open_roles  # noqa: E402
+from common.data.class_folders import ClassFolders  # noqa: E402
+from common.data.dataset import ImageDataset  # noqa: E402
+from common.data.labels import class_set  # noqa: E402
+from common.data.lists import read_class_list, read_names, write_list  # noqa: E402
+from common.data.roles import Roles, open_dataset, open_roles  # noqa: E402
 from common.data.segmentation import SegmentationDataset  # noqa: E402
 from common.data.splits import COUNTS, SEED, labelled_positions, write_split  # noqa: E402
 from common.data.translation import translate  # noqa: E402
 from common.errors import UserError  # noqa: E402
-from common.schema import DatasetConfig, Size  # noqa: E402
+from common.schema import ClassesConfig, ClassificationDatasetConfig, DatasetConfig, Size  # noqa: E402
 
 ROLES = ("source", "source_val", "target", "labelled", "val", "test")
 SHOWN = 20  # problems that a check prints of each dataset
@@ -56,6 +61,25 @@ def toy(options: argparse.Namespace) -> None:
     drawn = toy_streets.generate(options.root, wanted)
     counts = f"{wanted.source} game images, {wanted.train} + {wanted.val} camera images"
     print(f"{options.root}: {counts}, {'drawn' if drawn else 'there already'}")
+
+
+def write_digits(options: argparse.Namespace) -> None:
+    """Write the embedded benchmark "digits": handwritten digits of two origins, from installed packages."""
+    for name, (train, test) in digits.write_digits(options.root, options.seed).items():
+        print(f"{options.root}/{name}: {train} images for training, {test} for the test; lists in {options.root}/txt")
+
+
+def write_shots(options: argparse.Namespace) -> None:
+    """Draw K labelled images of each class of a domain and write the lists that S3D and MME read."""
+    if options.images.is_dir():
+        layout = ClassificationDatasetConfig(layout="class_folders", root=options.images, domains=(options.domain,))
+        names = ClassFolders.class_names(layout)
+        dataset = open_dataset(layout, class_set(ClassesConfig(set="custom", names=names)))
+        entries = [(item.name, item.label) for item in dataset.items]
+    else:
+        entries = [entry for entry in read_class_list(options.images) if entry[1] is not None]
+    for path in shots.write_lists(options.out, options.domain, entries, options.shots, options.seed):
+        print(f"{path}: {len(path.read_text(encoding='utf-8').splitlines())} images")
 
 
 def check(options: argparse.Namespace) -> int:
@@ -143,7 +167,7 @@ def _sizes(config: Config, role: str, dataset: SegmentationDataset) -> tuple[lis
     return list(dict.fromkeys(filter(None, images))), list(dict.fromkeys(filter(None, maps)))
 
 
-def _datasets(roles: Roles, wanted: list[str]) -> list[tuple[str, SegmentationDataset]]:
+def _datasets(roles: Roles, wanted: list[str]) -> list[tuple[str, ImageDataset]]:
     return [(role, dataset) for role, dataset in roles.named().items() if not wanted or role in wanted]
 
 
@@ -197,6 +221,10 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("root", type=Path, help="root folder of the dataset")
         _workers(sub)
     _list_options(command(lists, "lists", "cityscapes data/cityscapes --split train --out train.txt"))
+    sub = command(write_digits, "digits", "data/digits")
+    sub.add_argument("root", type=Path, help="folder that receives mnist/, optdigits/ and txt/")
+    sub.add_argument("--seed", type=int, default=SEED, help="draws the labelled images (%(default)s)")
+    _shot_options(command(write_shots, "shots", "data/mine --domain photos --shots 1 3 --out data/mine/txt"))
     _split_options(command(splits, "splits", "train.txt --counts 100 200 --out splits"))
     return parser
 
@@ -236,6 +264,14 @@ def _split_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="images with labels (%(default)s)")
     sub.add_argument("--seed", type=int, default=SEED, help="of random.sample (%(default)s)")
     sub.add_argument("--out", type=Path, default=Path(), help="folder for labelled_COUNT.txt")
+
+
+def _shot_options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("images", type=Path, help="root above the domain's class folders, or a list 'image label'")
+    sub.add_argument("--domain", required=True, help="folder of the domain below the root; part of the lists' names")
+    sub.add_argument("--shots", type=int, nargs="+", default=(1, 3), help="labelled images a class (%(default)s)")
+    sub.add_argument("--seed", type=int, default=SEED, help="another seed draws others (%(default)s)")
+    sub.add_argument("--out", type=Path, required=True, help="folder for the lists")
 
 
 def _workers(sub: argparse.ArgumentParser) -> None:

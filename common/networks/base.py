@@ -1,12 +1,19 @@
 """What the configuration of every network has."""
 
 from pathlib import Path
+from typing import ClassVar
 
-from common.schema import Strict
+from common.schema import Strict, Task
 
 
 class NetworkBase(Strict):
-    """Where the weights of a network come from."""
+    """Where the weights of a network come from.
+
+    Attributes:
+        TASK: What networks of the family are for.
+    """
+
+    TASK: ClassVar[Task] = "segmentation"
 
     init: str = "normal001"  # each family says which schemes of ``common.initial`` it knows
     weights: Path | None = None  # initial weights; None draws them by ``init`` from the seed

@@ -12,6 +12,8 @@ Head = Literal["linear", "predictor", "predictor_deep"]
 class ClassifierBase(NetworkBase):
     """A backbone that turns an image into a vector of features, and a classifier upon it."""
 
+    TASK = "classification"
+
     head: Head = "linear"  # predictor(_deep): of the normalised features, divided by the temperature (MME)
     temperature: PositiveFloat = 0.05  # T of both predictors
     init: Literal["normal001", "kaiming", "torchvision"] = "torchvision"

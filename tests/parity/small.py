@@ -10,12 +10,22 @@ from common.draws import generator
 CLASSES = 5
 SIZE = (48, 64)  # height, width
 SMOOTH = {"depth": 18, "width": 8, "activation": "softplus", "pool": "average", "init": "kaiming"}
-METHODS = {"supervised": "supervised", "ddm_region": "ddm", "ddm_sample": "ddm", "ddm_student": "ddm"}  # of objectives
+CLASS_SIZE = (32, 32)
+SMOOTH_CLASSES = {"name": "resnet", "depth": 10, "width": 8, "stem": "small", "activation": "softplus"}
+METHODS = {  # of objectives
+    "supervised": "supervised",
+    "ddm_region": "ddm",
+    "ddm_sample": "ddm",
+    "ddm_student": "ddm",
+    "supervised_classes": "supervised",
+}
+CLASSIFICATION = ("supervised_classes",)  # objectives of that task
 KEYS = {  # objective -> the pairs and lone images of its batch
     "supervised": ("source", "target"),
     "ddm_region": ("mixed",),
     "ddm_sample": ("source", "target"),
     "ddm_student": ("unlabelled", "target"),
+    "supervised_classes": ("source", "target"),
 }
 
 
@@ -30,18 +40,24 @@ def configuration(objective: str = "supervised", **sections: dict[str, Any]) -> 
         "optim": {"lr": 0.1},
         "method": {"name": METHODS[objective]},
     }
+    if objective in CLASSIFICATION:
+        base |= {"task": "classification", "network": dict(SMOOTH_CLASSES)}
+        base["data"] = {"val": {"layout": "class_folders", "root": "unused"}}
     for name, values in sections.items():
         base[name] = {**base.get(name, {}), **values} if isinstance(values, dict) else values
     return Config.model_validate(base)
 
 
 def batch(objective: str, images: int = 2, seed: int = 0) -> dict[str, np.ndarray]:
-    """Return a batch of an objective: noise images, random labels, of which each image ignores another share."""
+    """Return a batch of an objective: noise images, random labels; of label maps each image ignores another share."""
     arrays: dict[str, np.ndarray] = {}
+    whole = objective in CLASSIFICATION
     for key in KEYS[objective]:
         draw = generator(seed, "small", objective, key)
-        arrays[f"{key}_image"] = draw.integers(0, 256, (images, 3, *SIZE)).astype(np.uint8)
-        if key != "unlabelled":
+        arrays[f"{key}_image"] = draw.integers(0, 256, (images, 3, *(CLASS_SIZE if whole else SIZE))).astype(np.uint8)
+        if whole and key != "unlabelled":
+            arrays[f"{key}_label"] = draw.integers(0, CLASSES, images).astype(np.int32)
+        elif key != "unlabelled":
             label = draw.integers(0, CLASSES, (images, *SIZE)).astype(np.int32)
             for index in range(images):
                 label[index, : 4 + 12 * index] = 255

@@ -18,6 +18,7 @@ from tests.twins import need_both, twin
 STEPS, LR = 3, 0.05
 FORMS = {  # form -> (objective, sections of its configuration, learning rate large enough to see every change)
     **{objective: (objective, {}, LR) for objective in METHODS},
+    "classes-averaged": ("supervised_classes", {"optim": {"nesterov": True}, "train": {"ema": 0.3}}, LR),
     "region-clipped": ("ddm_region", {"optim": {"clip": 0.5, "nesterov": True}}, 1.0),
     "region-adam": ("ddm_region", {"optim": {"name": "adamw", "eps": 1e-2, "weight_decay": 0.05, "clip": 1.0}}, LR),
     "region-averaged": ("ddm_region", {"train": {"ema": 0.3}, "network": {"freeze_bn_affine": False}}, 0.5),
@@ -29,7 +30,7 @@ FORMS = {  # form -> (objective, sections of its configuration, learning rate la
     ),
     "student-aux": ("ddm_student", {"method": {"lambda_kl_aux": 0.2, "kl_t2": False, "temperature": 2.0}}, LR),
 }
-COMPILED = ("ddm_region", "region-adam", "student-aux")  # run through the graph compiler as well; slow
+COMPILED = ("ddm_region", "region-adam", "student-aux", "supervised_classes")  # by the graph compiler as well; slow
 
 
 class Trained:
@@ -71,8 +72,8 @@ def compare(form: str, compile: bool) -> None:
         for key in b:
             assert a[key] == pytest.approx(b[key], rel=GRADIENT, abs=1e-7), f"step {step}, {key}"
     moved = {key for key, change in want.changes().items() if np.any(change)}
-    frozen = FORMS[form][1].get("network", {})
-    expected = {key for key in want.changes() if may_move(key, frozen)}
+    network = want.model.config.network
+    expected = {key for key in want.changes() if may_move(key, network)}
     assert moved == expected
     for kind in ("changes", "moments"):
         ours, theirs = getattr(got, kind)(), getattr(want, kind)()
@@ -82,13 +83,13 @@ def compare(form: str, compile: bool) -> None:
     assert_close(f"{form} logits", got.logits, want.logits, 10 * LOGITS)  # of weights that differ by GRADIENT
 
 
-def may_move(key: str, network: dict) -> bool:
+def may_move(key: str, network) -> bool:
     """Whether training changes a weight or statistic."""
     name = key.split()[1]
     if "running_" in name:
-        return not network.get("freeze_bn_stats", False)
+        return not network.freeze_bn_stats
     affine = "bn" in name or "downsample.1" in name
-    return not affine or not network.get("freeze_bn_affine", True)
+    return not affine or not network.freeze_bn_affine
 
 
 @pytest.mark.parametrize("form", FORMS)

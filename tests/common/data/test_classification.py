@@ -164,6 +164,7 @@ data:
   target: {{layout: class_folders, root: {root}}}
   val: {{layout: class_folders, root: {root}, every: 2}}
   labelled: {labelled}
+network: {{name: resnet}}
 method: {{name: supervised}}
 """
 
@@ -191,7 +192,12 @@ def test_one_task(tmp_path: Path) -> None:
             "name: ddm",
             r"method 'ddm' is not for task 'classification'; for it there are: .*supervised",
         ),
-        ("task: classification", "task: segmentation", r"data\.source: layout 'class_folders' is not for task"),
+        ("task: classification\n", "", r"c\.yaml:2: network 'resnet' is not for task 'segmentation'.*deeplabv2"),
+        (
+            "{layout: class_folders, root: ROOT}",
+            "{layout: folders, root: ROOT}",
+            r"data\.source: layout 'folders' is not for task 'classification'",
+        ),
         ("every: 2", "evry: 2", r"c\.yaml:7: data\.val has no key 'evry'\. Did you mean 'every'\?"),
         (
             "labelled: null",
@@ -199,6 +205,6 @@ def test_one_task(tmp_path: Path) -> None:
             r"c\.yaml:8: data\.labelled has no key 'shotz'. Did you mean 'shots'",
         ),
     ):
-        (tmp_path / "c.yaml").write_text(text.replace(old, new))
+        (tmp_path / "c.yaml").write_text(text.replace(old.replace("ROOT", str(tmp_path)), new.replace("ROOT", "x")))
         with pytest.raises(UserError, match=message):
             load_config(tmp_path / "c.yaml")
