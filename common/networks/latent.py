@@ -10,6 +10,8 @@ from common.networks.base import NetworkBase
 class LatentBase(NetworkBase):
     """What generator, encoder and anchor network share."""
 
+    TASK = "classification"
+
     latent: PositiveInt = 100  # numbers of a latent vector
 
 

@@ -13,6 +13,8 @@ from common.schema import Fraction
 class MobileBase(NetworkBase):
     """What they have in common."""
 
+    TASK = "classification"
+
     init: Literal["torchvision_mobile"] = "torchvision_mobile"
     dropout: Fraction = 0.2  # before the last layer
     activation: Literal["own", "softplus"] = "own"  # softplus: smooth form for gradient tests
