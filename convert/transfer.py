@@ -74,7 +74,7 @@ def export_layout(layout: Layout, source: Path, target: Path, reading: Reading) 
     official = layout.official(shapes)
     weights = {official[name]: array for name, array in checkpoint.weights.items()}
     for name, shape in layout.restored(shapes).items():
-        weights[name] = np.zeros(shape, np.float32)
+        weights[name] = np.zeros(shape, np.float32 if shape else np.int64)  # counters are scalars
         report.added[name] = "0, the official network has it and never uses it"
     result = _write(replace(checkpoint, weights=weights), target, framework, report)
     finals = _names_between(official, result, set())

@@ -32,6 +32,11 @@ def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     return -(picked * valid.astype(mindspore.float32)).sum() / ops.maximum(valid_pixels(label), 1.0)
 
 
+def softmax(logits: Tensor) -> Tensor:
+    """Return class probabilities of (N, C, ...) logits, at least in float32."""
+    return ops.softmax(_wide(logits), axis=1)
+
+
 def valid_pixels(label: Tensor) -> Tensor:
     """Return how many pixels of (N, H, W) integers are neither 255 nor negative, as () float32."""
     return ops.logical_and(label >= 0, label != IGNORED).astype(mindspore.float32).sum()

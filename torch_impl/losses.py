@@ -31,6 +31,11 @@ def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     return total / valid_pixels(label).clamp(min=1)
 
 
+def softmax(logits: Tensor) -> Tensor:
+    """Return class probabilities of (N, C, ...) logits, at least in float32."""
+    return functional.softmax(_wide(logits), dim=1)
+
+
 def valid_pixels(label: Tensor) -> Tensor:
     """Return how many pixels of (N, H, W) integers are neither 255 nor negative, as () float32."""
     return ((label >= 0) & (label != IGNORED)).sum().float()

@@ -17,6 +17,7 @@ LAYOUTS: dict[str, Layout] = {
         advent.ADAPTSEGNET_SINGLE,
         advent.DEEPLAB_INIT,
         iast.IAST,
+        iast.DISCRIMINATOR,
         torchvision.RESNET,
         torchvision.MOBILENET_V3,
         mindcv.RESNET,

@@ -21,6 +21,7 @@ class Layout:
         prefixes: Beginnings that all names of a file may share; taken off, never put back.
         rules: (official beginning, our beginning); the longest that fits counts, names without a rule stay.
         foreign: Beginnings of official names that our networks do not have, with the reason; left out on import.
+        unused: Names and shapes by our names -> those that our network does not have, with the reason; left out too.
         head: Beginnings of the classifier, left out only when asked.
         expected: Our names and shapes -> those that a whole network of this family has.
         restored: What the way back adds for official code that wants it: official name -> shape, filled with zeros.
@@ -34,6 +35,7 @@ class Layout:
     prefixes: tuple[str, ...] = ("module.",)
     rules: tuple[tuple[str, str], ...] = ()
     foreign: tuple[tuple[str, str], ...] = ()
+    unused: Callable[[Shapes], Mapping[str, str]] = lambda shapes: {}
     head: tuple[str, ...] = ()
     restored: Callable[[Shapes], Shapes] = lambda shapes: {}
     rename: Callable[[Shapes, str], Mapping[str, str]] | None = None
@@ -92,6 +94,8 @@ class Layout:
         left_out |= {name: reason for name, new in bare.items() if (reason := self._foreign(new))}
         inner = {new: shapes[name] for name, new in bare.items() if name not in left_out}
         ours = self.ours(inner)
+        unused = self.unused({ours[name]: shape for name, shape in inner.items()})
+        left_out |= {name: unused[ours[new]] for name, new in bare.items() if ours.get(new) in unused}
         if len(set(ours.values())) != len(ours):
             raise UserError(f"is no {self.name} checkpoint: two of its keys would get one name")
         return {name: ours[new] for name, new in bare.items() if name not in left_out}, left_out

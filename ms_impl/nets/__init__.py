@@ -9,6 +9,7 @@ from ms_impl.nets.efficientnet import EfficientNet
 from ms_impl.nets.latent import AnchorNet, Encoder, Generator
 from ms_impl.nets.mobilenetv2 import MobileNetV2
 from ms_impl.nets.mobilenetv3 import MobileNetV3
+from ms_impl.nets.output_discriminator import OutputDiscriminator
 from ms_impl.nets.resnet_classifier import ResNetClassifier
 from ms_impl.nets.shufflenetv2 import ShuffleNetV2
 from ms_impl.nets.training import set_mode
@@ -27,6 +28,7 @@ NETWORKS = {
     "generator": Generator,
     "encoder": Encoder,
     "anchor": AnchorNet,
+    "output_discriminator": OutputDiscriminator,
 }
 
 

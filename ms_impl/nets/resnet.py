@@ -1,10 +1,11 @@
-"""Residual backbones 10, 18, 34, 50, 101 (He et al., CVPR 2016), with output stride 32, or 8 by dilation (DeepLab)."""
+"""Residual backbones 10, 18, 34, 50, 101, 152 (He et al., CVPR 2016), output stride 32, or 8 by dilation (DeepLab)."""
 
 from mindspore import Tensor, nn, ops
 
 from common.networks.deeplabv2 import DeepLabV2Config
 from common.networks.resnet import ResNetConfig
 from common.residual import Block, expansion, pool_padding, stages
+from ms_impl.nets.norms import IBN, batch_norm
 from ms_impl.nets.recompute import run_block
 
 
@@ -20,8 +21,6 @@ class _Softplus(nn.Cell):
 
 
 ACTIVATIONS = {"relu": nn.ReLU, "softplus": _Softplus}
-_EPS = 1e-5
-_OLD_WEIGHT = 0.9  # of the running statistics beside a batch; the running variance is unbiased
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
@@ -30,11 +29,6 @@ def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, dilatio
     return nn.Conv2d(
         inputs, outputs, kernel, stride, "pad", padding, dilation, has_bias=False, weight_init="zeros"
     )
-
-
-def batch_norm(channels: int) -> nn.BatchNorm2d:
-    """Return a BatchNorm with eps 1e-5 that gives a new batch the weight 0.1 in its running statistics."""
-    return nn.BatchNorm2d(channels, eps=_EPS, momentum=_OLD_WEIGHT)
 
 
 def shortcut(block: Block, outputs: int) -> nn.SequentialCell | None:
@@ -72,7 +66,12 @@ class Bottleneck(nn.Cell):
         outputs = block.planes * expansion(config.depth)
         first, second = (block.stride, 1) if config.stride_in == "conv1" else (1, block.stride)
         self.conv1 = convolution(block.inputs, block.planes, 1, first)
-        self.bn1 = batch_norm(block.planes)
+        mixed = getattr(config, "ibn", False) and block.planes < 8 * config.width  # not in the last stage
+        if mixed:
+            self.ibnc = IBN(block.planes)
+        else:
+            self.bn1 = batch_norm(block.planes)
+        self._mixed = mixed
         self.conv2 = convolution(block.planes, block.planes, 3, second, block.dilation)
         self.bn2 = batch_norm(block.planes)
         self.conv3 = convolution(block.planes, outputs, 1)
@@ -82,7 +81,8 @@ class Bottleneck(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         """Map (N, inputs, H, W) to (N, 4 * planes, ceil(H / stride), ceil(W / stride))."""
-        out = self.activation(self.bn1(self.conv1(x)))
+        out = self.conv1(x)
+        out = self.activation(self.ibnc(out) if self._mixed else self.bn1(out))
         out = self.activation(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
         identity = x if self.downsample is None else self.downsample(x)
@@ -133,13 +133,17 @@ class ResNet(nn.Cell):
         """Return the residual blocks in order."""
         return [block for stage in (self.layer1, self.layer2, self.layer3, self.layer4) for block in stage]
 
+    def stem(self, images: Tensor) -> Tensor:
+        """Return the output of the first layer (N, width, H / 2, W / 2) of normalised images, before its pooling."""
+        return self.activation(self.bn1(self.conv1(images)))
+
     def features(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return the pooled stem (stride 4) and the outputs of the four stages (strides 4, 8, 8, 8, or 4 to 32).
 
         Args:
             images: (N, 3, H, W) float32, normalised.
         """
-        outputs = [self.pool(self.activation(self.bn1(self.conv1(images))))]
+        outputs = [self.pool(self.stem(images))]
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = outputs[-1]
             for block in stage:

@@ -10,6 +10,7 @@ from torch_impl.nets.efficientnet import EfficientNet
 from torch_impl.nets.latent import AnchorNet, Encoder, Generator
 from torch_impl.nets.mobilenetv2 import MobileNetV2
 from torch_impl.nets.mobilenetv3 import MobileNetV3
+from torch_impl.nets.output_discriminator import OutputDiscriminator
 from torch_impl.nets.resnet_classifier import ResNetClassifier
 from torch_impl.nets.shufflenetv2 import ShuffleNetV2
 from torch_impl.nets.training import set_mode
@@ -28,6 +29,7 @@ NETWORKS = {
     "generator": Generator,
     "encoder": Encoder,
     "anchor": AnchorNet,
+    "output_discriminator": OutputDiscriminator,
 }
 
 

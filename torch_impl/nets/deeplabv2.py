@@ -4,10 +4,16 @@ from torch import Tensor, nn
 
 from common.networks.deeplabv2 import DeepLabV2Config
 from common.residual import expansion
+from torch_impl.nets.blocks import PyramidPooling, SpatialChannelExcitation
 from torch_impl.nets.resnet import ResNet
 from torch_impl.nets.training import freeze_affine
 
 _DILATIONS = (6, 12, 18, 24)
+CONTEXTS = {  # option -> (module on that many channels, channels that leave it)
+    "none": lambda channels: (None, channels),
+    "scse": lambda channels: (SpatialChannelExcitation(channels), channels),
+    "ppm": lambda channels: (PyramidPooling(channels, channels // 4), 2 * channels),
+}
 
 
 class Classifier(nn.Module):
@@ -28,13 +34,14 @@ class Classifier(nn.Module):
 class DeepLabV2(ResNet):
     """Residual backbone with the main classifier ``layer6`` and, by option, the auxiliary ``layer5`` on stage 3."""
 
-    HEADS = ("layer5.", "layer6.")
+    HEADS = ("layer5.", "layer6.", "context.")
 
     def __init__(self, config: DeepLabV2Config, classes: int) -> None:
         super().__init__(config)
         width = config.width * expansion(config.depth)
         self.layer5 = Classifier(4 * width, classes) if config.aux else None
-        self.layer6 = Classifier(8 * width, classes)
+        self.context, wide = CONTEXTS[config.context](8 * width)
+        self.layer6 = Classifier(wide, classes)
         self.freeze_bn_stats = config.freeze_bn_stats
         if config.freeze_bn_affine:
             freeze_affine(self)
@@ -49,4 +56,6 @@ class DeepLabV2(ResNet):
             when the network has no such classifier.
         """
         _, _, _, third, fourth = self.features(images)
+        if self.context is not None:
+            fourth = self.context(fourth)
         return None if self.layer5 is None else self.layer5(third), self.layer6(fourth)

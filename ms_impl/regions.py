@@ -1,0 +1,54 @@
+"""Region-guided regularisers of self-training (IAST: Mei et al., ECCV 2020, section 4.2) on raw logits.
+
+The official code divides both by the number of classes once more than the paper's formulas show; its weights (3 and
+0.1) are tuned for that, so the factor is kept.
+"""
+
+import mindspore
+from mindspore import Tensor, ops
+
+from ms_impl.losses import IGNORED, _exp, _log_softmax, _wide, cross_entropy, valid_pixels
+
+
+def pseudo_label_loss(logits: Tensor, label: Tensor, empty: str = "zero") -> Tensor:
+    """Mean cross entropy over the pixels that have a pseudo-label.
+
+    Args:
+        logits: (N, C, H, W).
+        label: (N, H, W) integers in [0, C), 255 where there is none.
+        empty: What no labelled pixel gives: ``"zero"``, or ``"nan"`` as the official code; the gradient is zero.
+    Returns:
+        () float32.
+    """
+    loss = cross_entropy(logits, label)
+    return loss if empty == "zero" else ops.where(valid_pixels(label) > 0, loss, ops.full_like(loss, float("nan")))
+
+
+def uniform_divergence(logits: Tensor, label: Tensor, empty: str = "zero") -> Tensor:
+    """R_c: KL divergence of the uniform distribution from the prediction on labelled pixels, but for its constant.
+
+    ``-1 / (C |V|) * sum over V of mean_c log p_c``: keeps the network from growing too sure of pseudo-labels.
+
+    Args:
+        logits, label: As for ``pseudo_label_loss``.
+        empty: What no labelled pixel gives: ``"zero"``, without gradient, or ``"nan"`` with one of NaN.
+    """
+    log_p = _log_softmax(_wide(logits))
+    return -_mean(log_p.mean(axis=1), label != IGNORED, empty) / logits.shape[1]
+
+
+def ignored_entropy(logits: Tensor, label: Tensor, empty: str = "zero") -> Tensor:
+    """R_i: entropy of the prediction on pixels without label, ``-1 / (C |I|) * sum over I of sum_c p_c log p_c``.
+
+    Args:
+        logits, label: As for ``pseudo_label_loss``.
+        empty: What no ignored pixel gives: ``"zero"``, without gradient, or ``"nan"`` with one of NaN.
+    """
+    log_p = _log_softmax(_wide(logits))
+    return -_mean((_exp(log_p) * log_p).sum(axis=1), label == IGNORED, empty) / logits.shape[1]
+
+
+def _mean(values: Tensor, region: Tensor, empty: str) -> Tensor:
+    inside = region.astype(mindspore.float32)
+    count = inside.sum()
+    return (values * inside).sum() / (ops.maximum(count, 1.0) if empty == "zero" else count)

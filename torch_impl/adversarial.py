@@ -1,0 +1,33 @@
+"""Losses of output-space adversarial training: least squares (Mao et al., ICCV 2017) or binary cross entropy.
+
+IAST's labels: source 0, target 1. The segmentation network is trained to make target maps look like source.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def discriminator_loss(source: Tensor, target: Tensor, kind: str = "mse") -> Tensor:
+    """Return the mean of the losses of both domains' maps against their labels.
+
+    Args:
+        source: Raw discriminator output on source images, any shape; each mean is over its own map.
+        target: On target images.
+        kind: ``"mse"``: ``(mean s^2 + mean (t - 1)^2) / 2``; ``"bce"``: with logits, the same labels.
+    Returns:
+        () float32.
+    """
+    return (_against(source, 0.0, kind) + _against(target, 1.0, kind)) / 2
+
+
+def fooling_loss(target: Tensor, kind: str = "mse") -> Tensor:
+    """Return the loss of the segmentation network: target maps against the label of the source."""
+    return _against(target, 0.0, kind)
+
+
+def _against(scores: Tensor, label: float, kind: str) -> Tensor:
+    scores = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+    if kind == "mse":
+        return (scores - label).square().mean()
+    return (functional.softplus(scores) - label * scores).mean()
