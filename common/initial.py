@@ -6,9 +6,10 @@ import numpy as np
 
 from common.draws import generator
 
-SCHEMES = ("normal001", "kaiming", "torchvision", "torchvision_mobile", "pytorch", "latent")
+SCHEMES = ("normal001", "kaiming", "torchvision", "torchvision_mobile", "pytorch", "latent", "transformer")
 _HEAD_STD = 0.01
 _LATENT_BOUND = 0.08
+_MATRIX_STD = 0.02
 
 
 def initial_weights(
@@ -28,7 +29,8 @@ def initial_weights(
             ``"torchvision"``: that for kernels; matrices are uniform within +-1 / sqrt(inputs), PyTorch's own choice;
             ``"torchvision_mobile"``: the same, but matrices below the head have 0.01, and the head's biases are drawn;
             ``"pytorch"``: everything within +-1 / sqrt(fan_in), biases too, PyTorch's own choice;
-            ``"latent"``: within +-0.08 (AuG-KD), but kernels of one axis as ``"pytorch"``.
+            ``"latent"``: within +-0.08 (AuG-KD), but kernels of one axis as ``"pytorch"``;
+            ``"transformer"``: 0.02 for matrices, kernels as ``"kaiming"``, depthwise ones by their area (SegFormer).
         heads: Beginnings of the names of classifier heads, whose kernels have 0.01 in the first two schemes.
     Returns:
         Name -> float32 array (int64 for scalars), in the order of ``shapes``.
@@ -56,7 +58,10 @@ def _draw(seed: int, name: str, shapes: Mapping[str, tuple[int, ...]], scheme: s
         return _uniform(rng, shape, _LATENT_BOUND)
     if _draws_biases(scheme, shape, head) or (len(shape) == 2 and scheme == "torchvision"):
         return _uniform(rng, shape, _natural(shape))
-    fan_out = shape[0] * int(np.prod(shape[2:]))
+    if scheme == "transformer" and len(shape) == 2:
+        return rng.standard_normal(shape, np.float32) * np.float32(_MATRIX_STD)
+    depthwise = scheme == "transformer" and shape[1] == 1
+    fan_out = (1 if depthwise else shape[0]) * int(np.prod(shape[2:]))
     hidden = len(shape) == 2 and scheme == "torchvision_mobile"
     small = scheme == "normal001" or (head and scheme == "kaiming") or hidden
     std = _HEAD_STD if small else float(np.sqrt(2.0 / fan_out))

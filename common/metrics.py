@@ -104,6 +104,23 @@ def counted_classes(classes: ClassSet, left_out: Sequence[str]) -> np.ndarray:
     return np.array([name not in left_out for name in classes.names])
 
 
+def overall(matrix: np.ndarray) -> tuple[float, float, float, float]:
+    """Return the four scores of fully convolutional networks (Long et al., CVPR 2015), in [0, 1].
+
+    Args:
+        matrix: (C, C) counts from ``confusion``.
+    Returns:
+        Pixel accuracy, mean accuracy of the classes in the labels, IoU weighted with the labels' frequency, mean IoU
+        (NaN skipped); NaN where there is no pixel.
+    """
+    rows, total, right = matrix.sum(axis=1), matrix.sum(), np.diag(matrix)
+    if not total:
+        return (float("nan"),) * 4
+    present, weighted = rows > 0, frequency_weighted_iou(matrix)
+    means = right.sum() / total, (right[present] / rows[present]).mean(), weighted, np.nanmean(iou(matrix))
+    return tuple(map(float, means))
+
+
 def percent(value: float) -> float:
     """Return a share as percent with two decimals, as papers print it."""
     return round(float(value) * 100, 2)

@@ -57,6 +57,16 @@ def group_rate(optim: OptimConfig, lr: float, factor: float, base: float | None 
     return optim.floor + (own * factor - optim.floor) * ((lr - optim.floor) / (optim.lr - optim.floor))
 
 
+def ramp(step: int, horizon: int) -> float:
+    """Return ``step / horizon``: a line from 0 at step 0 to 1 (DiGA's released warm-up on SYNTHIA, CVPR 2023)."""
+    return min(step / horizon, 1.0)
+
+
+def teacher_momentum(step: int, cap: float = 0.999) -> float:
+    """Return ``min(1 - 1 / (step + 1), cap)``: a teacher that begins as a copy (Tarvainen & Valpola, NeurIPS 2017)."""
+    return min(1.0 - 1.0 / (step + 1), cap)
+
+
 def warm_up(step: int, steps: int) -> float:
     """Return a linear ramp: ``(step + 1) / steps``, 1 from step ``steps - 1`` on; 1 when ``steps`` is 0."""
     return min((step + 1) / steps, 1.0) if steps else 1.0
@@ -79,6 +89,8 @@ def learning_rate(optim: OptimConfig, step: int, steps: int) -> float:
         factor = inverse(step, optim.gamma, optim.power)
     elif optim.schedule == "cosine_restarts":
         factor = cosine_restarts(step, horizon, optim.restart_mult)
+    elif optim.schedule == "ramp":
+        factor = ramp(step, horizon)
     else:
         factor = 1.0
     return (optim.floor + (optim.lr - optim.floor) * factor) * warm_up(step, optim.warmup)

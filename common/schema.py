@@ -21,6 +21,7 @@ from pydantic import (
     Tag,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -173,7 +174,8 @@ class OptimConfig(Strict):
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     eps: PositiveFloat = 1e-8
     weight_decay: NonNegativeFloat = 5e-4
-    schedule: Literal["poly", "constant", "cosine", "cosine_restarts", "inverse"] = "poly"
+    # ramp: lr * i / horizon
+    schedule: Literal["poly", "constant", "cosine", "cosine_restarts", "inverse", "ramp"] = "poly"
     power: PositiveFloat = 0.9  # of poly; inverse: (1 + gamma * step) ** -power, 0.75 in the papers that use it
     gamma: PositiveFloat = 1e-4
     horizon: PositiveInt | None = None  # steps at which the schedule reaches zero; None: the stage's steps
@@ -184,6 +186,13 @@ class OptimConfig(Strict):
     lookahead_alpha: Fraction = 0.5  # ranger: how far they move
     ranger_threshold: PositiveFloat = 5.0  # ranger: length of the average above which the second moment divides
     clip: PositiveFloat | None = None  # largest global gradient norm
+    repeats: dict[str, PositiveInt] = {}  # sgd: pattern of parameter names -> updates a step
+
+    @model_validator(mode="after")
+    def _sgd_alone_repeats(self) -> "OptimConfig":
+        if self.repeats and self.name != "sgd":
+            raise ValueError("repeats: only sgd can update a parameter more than once a step")
+        return self
 
     @field_validator("floor")
     @classmethod
@@ -215,6 +224,7 @@ class EvaluateConfig(Strict):
     scales: tuple[PositiveFloat | Size, ...] = (1.0,)  # factors of the image's size, or sizes (width, height)
     flip: bool = False
     output: Literal["logits", "input_logits", "probabilities"] = "logits"  # what is averaged over scales and flips
+    fuse: Literal["mean", "max"] = "mean"  # what becomes of the scores of several scales and mirror images
     window: Size | None = None  # sliding window (width, height); None takes the whole image
     stride: Size | None = None
     batch_size: PositiveInt = 1

@@ -16,20 +16,30 @@ def upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return ops.interpolate(_wide(logits), size=size, mode="bilinear", align_corners=True)
 
 
-def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, label: Tensor, over: str = "valid") -> Tensor:
     """Mean softmax cross entropy over the valid pixels of the whole batch (AdvEnt, CVPR 2019).
 
     Args:
         logits: (N, C, H, W).
         label: (N, H, W) integers in [0, C); 255 and negative numbers are ignored.
+        over: What the sum is divided by: ``"valid"`` pixels, or ``"all"`` but the negative ones, so that 255 counts
+            (the released code of DiGA, CVPR 2023).
     Returns:
         () float32; 0 with zero gradient when no pixel is valid.
     """
     valid = ops.logical_and(label >= 0, label != IGNORED)
     target = ops.where(valid, label, ops.zeros_like(label))
-    log_p = _log_softmax(_wide(logits))
+    log_p = log_softmax(logits)
     picked = ops.gather_elements(log_p, 1, target.expand_dims(1)).squeeze(1)
-    return -(picked * valid.astype(mindspore.float32)).sum() / ops.maximum(valid_pixels(label), 1.0)
+    pixels = (label >= 0).astype(mindspore.float32).sum() if over == "all" else valid_pixels(label)
+    return -(picked * valid.astype(mindspore.float32)).sum() / ops.maximum(pixels, 1.0)
+
+
+def log_softmax(logits: Tensor) -> Tensor:
+    """Return the logarithm of ``softmax``, in the same form."""
+    wide = _wide(logits)  # the built-in one is slower in the backward pass
+    shifted = wide - ops.stop_gradient(wide.max(axis=1, keepdims=True))
+    return shifted - _log_sum_exp(shifted, 1)
 
 
 def softmax(logits: Tensor) -> Tensor:
@@ -87,7 +97,7 @@ def distillation_kl(
     Returns:
         () float32, not negative.
     """
-    log_p = _log_softmax(upsample(student, size) / temperature)
+    log_p = log_softmax(upsample(student, size) / temperature)
     q, log_q = _teacher(teachers, size, temperature, ensemble)
     factor = temperature * temperature if t2 else 1.0
     pixels = (ops.stop_gradient(q) * (ops.stop_gradient(log_q) - log_p)).sum(axis=1)
@@ -106,18 +116,12 @@ def _teacher(
         total = teachers[0]
         for index in range(1, len(teachers)):
             total = total + teachers[index]
-        log_q = _log_softmax(upsample(total / len(teachers), size) / temperature)
+        log_q = log_softmax(upsample(total / len(teachers), size) / temperature)
     else:
-        each = ops.stack([_log_softmax(upsample(one, size) / temperature) for one in teachers])
+        each = ops.stack([log_softmax(upsample(one, size) / temperature) for one in teachers])
         largest = each.max(axis=0, keepdims=True)
         log_q = (largest + _log_sum_exp(each - largest, 0)).squeeze(0) - math.log(len(teachers))
     return _exp(log_q), log_q
-
-
-def _log_softmax(logits: Tensor) -> Tensor:
-    """Log softmax over the channels, faster in the backward pass than the built-in one."""
-    shifted = logits - ops.stop_gradient(logits.max(axis=1, keepdims=True))
-    return shifted - _log_sum_exp(shifted, 1)
 
 
 def _log_sum_exp(x: Tensor, axis: int) -> Tensor:

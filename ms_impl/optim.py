@@ -13,6 +13,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, ops
 
 from common.keys import check_keys
 from common.rectified import rectified
+from common.repeats import repeats_of
 from common.schedules import group_rate
 from common.schema import OptimConfig
 from ms_impl.compiled import Compiled
@@ -21,7 +22,8 @@ from ms_impl.compiled import Compiled
 class Optimizer:
     """Updates parameters from gradients; all groups are weight-decayed the same way.
 
-    sgd: ``g += decay * p; b = momentum * b + g; p -= lr * b`` (Nesterov: ``p -= lr * (g + momentum * b)``).
+    sgd: ``g += decay * p; b = momentum * b + g; p -= lr * b`` (Nesterov: ``p -= lr * (g + momentum * b)``);
+        ``config.repeats`` times in a step, each with the decay of the parameter as it is then.
     adam: decay as in sgd, then Kingma & Ba, ICLR 2015, with eps added to the corrected root.
     adamw: ``p -= lr * decay * p`` instead (Loshchilov & Hutter, ICLR 2019).
     ranger: decay as in adamw, rectified Adam, lookahead (Liu et al., ICLR 2020; Zhang et al., NeurIPS 2019).
@@ -44,7 +46,7 @@ class Optimizer:
         self.parameters = [parameter for group in groups.values() for parameter in group.values()]
         factors, make = {"backbone": config.backbone_lr_mult, "head": config.head_lr_mult}, _RULES[config.name]
         self._config = config
-        rules = {name: make(list(group.values()), config, compile) for name, group in groups.items() if group}
+        rules = {name: make(group, config, compile) for name, group in groups.items() if group}
         self._rules = [(factors[name], rule) for name, rule in rules.items()]
 
     def step(self, gradients: Sequence[Tensor], lr: float) -> None:
@@ -105,7 +107,8 @@ def all_finite(gradients: Sequence[Tensor]) -> bool:
 class _Sgd:
     """MindSpore's fused kernel, which agrees with PyTorch's SGD; one call a parameter, nothing to compile."""
 
-    def __init__(self, parameters: Sequence[Parameter], config: OptimConfig, compile: bool) -> None:
+    def __init__(self, group: Mapping[str, Parameter], config: OptimConfig, compile: bool) -> None:
+        parameters, self._repeats = list(group.values()), repeats_of(group, config.repeats)
         nesterov = config.nesterov and config.momentum > 0
         self._kernel = ops.SGD(dampening=0.0, weight_decay=config.weight_decay, nesterov=nesterov)
         self.parameters, self._momentum = parameters, _scalar(config.momentum)
@@ -116,8 +119,10 @@ class _Sgd:
 
     def update(self, gradients: Sequence[Tensor], lr: float) -> None:
         rate = _scalar(lr)
-        for parameter, gradient, accum, stat in zip(self.parameters, gradients, self._accum, self._stat):
-            self._kernel(parameter, gradient, rate, accum, self._momentum, stat)
+        buffers = zip(self._accum, self._stat)
+        for parameter, gradient, (accum, stat), times in zip(self.parameters, gradients, buffers, self._repeats):
+            for _ in range(times):
+                self._kernel(parameter, gradient, rate, accum, self._momentum, stat)
 
     def moments(self) -> dict[str, list[np.ndarray]]:
         kinds = {"accum": self._accum, "stat": self._stat} if self._kept else {}
@@ -135,7 +140,8 @@ class _Sgd:
 class _Adam:
     """Adam and AdamW, compiled where compiling is on: op by op, a small tensor costs as much as a large one."""
 
-    def __init__(self, parameters: Sequence[Parameter], config: OptimConfig, compile: bool) -> None:
+    def __init__(self, group: Mapping[str, Parameter], config: OptimConfig, compile: bool) -> None:
+        parameters = list(group.values())
         self.parameters, self._config = parameters, config
         self._moment1, self._moment2 = (
             [_buffer(one.shape, f"{kind}.{one.name}") for one in parameters] for kind in ("moment1", "moment2")
@@ -202,8 +208,9 @@ class _Ranger(_Adam):
     step ``slow += alpha (p - slow); p = slow``.
     """
 
-    def __init__(self, parameters: Sequence[Parameter], config: OptimConfig, compile: bool) -> None:
-        super().__init__(parameters, config, compile)
+    def __init__(self, group: Mapping[str, Parameter], config: OptimConfig, compile: bool) -> None:
+        super().__init__(group, config, compile)
+        parameters = self.parameters
         self._slow = [_buffer(one.shape, f"slow_buffer.{one.name}") for one in parameters]
         self._apply = Compiled(_ranger_update(parameters, self._moment1, self._moment2, config), compile)
         self._look = Compiled(_lookahead(parameters, self._slow, config.lookahead_alpha), compile)

@@ -37,8 +37,9 @@ def predict(
     window: tuple[int, int] | None = None,
     stride: tuple[int, int] | None = None,
     output: str = "logits",
+    fuse: str = "mean",
 ) -> Tensor:
-    """Return the mean scores of all scales and mirror images at the requested size.
+    """Return the mean, or the largest, scores of all scales and mirror images at the requested size.
 
     With the defaults this is DDM's protocol: one pass, logits upsampled bilinearly with aligned corners.
 
@@ -54,6 +55,7 @@ def predict(
         output: ``"logits"``; ``"input_logits"``: upsampled to the network's input first, then resized (IAST while it
             trains); ``"probabilities"``: softmax at the size of the network's input, then resized (IAST);
             ``"coarse_probabilities"``: softmax at the network's stride, then resized (BDL's pseudo-labels).
+        fuse: ``"mean"`` of the passes, or element by element the ``"max"`` (DiGA's two scales).
     Returns:
         (N, C, *size) float32.
     Raises:
@@ -61,6 +63,7 @@ def predict(
     """
     if output not in OUTPUTS:
         raise ValueError(f"unknown output {output!r}; known: {', '.join(OUTPUTS)}")
+    joined = ops.maximum if fuse == "max" else ops.add
     total, count = None, len(scales) * (2 if flip else 1)
     for scale in scales:
         inner = scaled(images.shape[2:], scale)
@@ -68,8 +71,8 @@ def predict(
         for mirrored in (False, True)[: 1 + flip]:
             scores = _scores(forward, _mirror(resized, mirrored), size, window, stride, output)
             scores = _mirror(scores, mirrored)
-            total = scores if total is None else total + scores
-    return total if count == 1 else total / count
+            total = scores if total is None else joined(total, scores)
+    return total if count == 1 or fuse == "max" else total / count
 
 
 def class_scores(forward: Callable[[Tensor], Tensor], images: Tensor, flip: bool, output: str) -> Tensor:

@@ -20,3 +20,16 @@ def follow(average: Network, network: Network, momentum: float) -> None:
                 old.mul_(momentum).add_(new, alpha=1.0 - momentum)
             else:
                 old.copy_(new)
+
+
+def follow_parameters(average: Network, network: Network, momentum: float) -> None:
+    """Move the parameters alone of an averaged copy one step; running statistics stay its own (DiGA, CVPR 2023).
+
+    Args:
+        average: Changed in place; of the same architecture.
+        network: The network that trains.
+        momentum: In [0, 1]; weight of the past. 0 copies.
+    """
+    with torch.no_grad():
+        for old, new in zip(average.parameters(), network.parameters()):
+            old.copy_(momentum * old + (1.0 - momentum) * new)

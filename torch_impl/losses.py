@@ -17,18 +17,26 @@ def upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(_wide(logits), size=size, mode="bilinear", align_corners=True)
 
 
-def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, label: Tensor, over: str = "valid") -> Tensor:
     """Mean softmax cross entropy over the valid pixels of the whole batch (AdvEnt, CVPR 2019).
 
     Args:
         logits: (N, C, H, W).
         label: (N, H, W) integers in [0, C); 255 and negative numbers are ignored.
+        over: What the sum is divided by: ``"valid"`` pixels, or ``"all"`` but the negative ones, so that 255 counts
+            (the released code of DiGA, CVPR 2023).
     Returns:
         () float32; 0 with zero gradient when no pixel is valid.
     """
     target = torch.where(label >= 0, label, IGNORED).long()
     total = functional.cross_entropy(_wide(logits), target, ignore_index=IGNORED, reduction="sum")
-    return total / valid_pixels(label).clamp(min=1)
+    pixels = (label >= 0).sum().float() if over == "all" else valid_pixels(label)
+    return total / pixels.clamp(min=1)
+
+
+def log_softmax(logits: Tensor) -> Tensor:
+    """Return the logarithm of ``softmax``, in the same form."""
+    return functional.log_softmax(_wide(logits), dim=1)
 
 
 def softmax(logits: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from common.keys import check_keys
 from common.rectified import rectified
+from common.repeats import repeats_of
 from common.schedules import group_rate
 from common.schema import OptimConfig
 
@@ -15,7 +16,8 @@ from common.schema import OptimConfig
 class Optimizer:
     """Updates parameters from gradients; all groups are weight-decayed the same way.
 
-    sgd: ``g += decay * p; b = momentum * b + g; p -= lr * b`` (Nesterov: ``p -= lr * (g + momentum * b)``).
+    sgd: ``g += decay * p; b = momentum * b + g; p -= lr * b`` (Nesterov: ``p -= lr * (g + momentum * b)``);
+        ``config.repeats`` times in a step, each with the decay of the parameter as it is then.
     adam: decay as in sgd, then Kingma & Ba, ICLR 2015, with eps added to the corrected root.
     adamw: ``p -= lr * decay * p`` instead (Loshchilov & Hutter, ICLR 2019).
     ranger: decay as in adamw, rectified Adam, lookahead (Liu et al., ICLR 2020; Zhang et al., NeurIPS 2019).
@@ -36,6 +38,7 @@ class Optimizer:
         """
         self._names = [name for group in groups.values() for name in group]
         self.parameters = [parameter for group in groups.values() for parameter in group.values()]
+        self._repeats = repeats_of(self._names, config.repeats)
         self._factors = {"backbone": config.backbone_lr_mult, "head": config.head_lr_mult}
         self._config = config
         listed = [{"params": list(group.values()), "group": name} for name, group in groups.items() if group]
@@ -56,11 +59,12 @@ class Optimizer:
             gradients: One for each of ``parameters``.
             lr: Learning rate of this step, before the groups' factors.
         """
-        for parameter, gradient in zip(self.parameters, gradients):
-            parameter.grad = gradient
         for group in self._optimizer.param_groups:
             group["lr"] = group_rate(self._config, lr, self._factors[group["group"]])
-        self._optimizer.step()
+        for done in range(max(self._repeats, default=1)):
+            for parameter, gradient, times in zip(self.parameters, gradients, self._repeats):
+                parameter.grad = gradient if done < times else None
+            self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, np.ndarray]:

@@ -40,7 +40,7 @@ class Predictor:
         objective, how = self._objective, self._evaluate
         window, stride = (tuple(reversed(one)) if one else None for one in (how.window, how.stride))
         inputs = objective.normalise(objective.backend.tensor(images))
-        return predict(objective.logits, inputs, tuple(size), how.scales, how.flip, window, stride, output)
+        return predict(objective.logits, inputs, tuple(size), how.scales, how.flip, window, stride, output, how.fuse)
 
 
 class ClassPredictor:

@@ -11,12 +11,18 @@ from pydantic import Discriminator, Tag
 
 from common.networks.base import NetworkBase
 from common.networks.deeplabv2 import DeepLabV2Config
+from common.networks.deeplabv2_se import DeepLabV2SEConfig
+from common.networks.hrnet_ocr import HRNetOCRConfig
+from common.networks.mit import MitConfig
 from common.networks.mobile import EfficientNetConfig, MobileNetV2Config, MobileNetV3Config, ShuffleNetV2Config
 from common.networks.plain import AlexNetConfig, VGG16Config
 from common.networks.resnet import ResNetConfig
 
 FAMILIES: dict[str, type[NetworkBase]] = {
     "deeplabv2": DeepLabV2Config,
+    "deeplabv2_se": DeepLabV2SEConfig,
+    "mit": MitConfig,
+    "hrnet_ocr": HRNetOCRConfig,
     "resnet": ResNetConfig,
     "alexnet": AlexNetConfig,
     "vgg16": VGG16Config,

@@ -65,6 +65,8 @@ class Student(SegmentationObjective):
         ddm = config.method
         self.lambda_kl, self.lambda_kl_aux, self.lambda_ce = ddm.lambda_kl, ddm.lambda_kl_aux, ddm.lambda_ce
         self.temperature, self.kl_t2 = ddm.temperature, ddm.kl_t2
+        if self.lambda_kl_aux and self._auxiliary is None:
+            raise UserError(f"method.lambda_kl_aux: network '{config.network.name}' has no auxiliary classifier; set 0")
         self.ensemble, self.kl_reduction = ddm.ensemble, ddm.kl_reduction
 
     def names(self, keys: Sequence[str]) -> tuple[str, ...]:
@@ -89,7 +91,7 @@ class Student(SegmentationObjective):
         """
         unlabelled = self.normalise(unlabelled_image)
         teachers = self._predict_teachers(unlabelled) if teacher_logits is None else _pair(teacher_logits)
-        aux, main = self.network(unlabelled)
+        aux, main = self.classifiers(unlabelled)
         kl = self._distillation(main, teachers, unlabelled)
         ce, ce_main, ce_aux = self.segmentation(target_image, target_label)
         loss = self.lambda_kl * kl + self.lambda_ce * ce
@@ -101,7 +103,7 @@ class Student(SegmentationObjective):
     def _predict_teachers(self, images: Tensor) -> tuple[Tensor, Tensor]:
         if self.region_teacher is None or self.sample_teacher is None:
             raise UserError("the student needs both teachers, or batches that hold teacher_logits")
-        region, sample = self.region_teacher(images)[1], self.sample_teacher(images)[1]
+        region, sample = self.region_teacher(images)[-1], self.sample_teacher(images)[-1]
         return ops.stop_gradient(region), ops.stop_gradient(sample)
 
     def _distillation(self, student: Tensor, teachers: tuple[Tensor, Tensor], images: Tensor) -> Tensor:

@@ -5,8 +5,11 @@ from mindspore.nn import Cell as Network
 from common.networks import NetworkConfig
 from ms_impl.nets.alexnet import AlexNet
 from ms_impl.nets.deeplabv2 import DeepLabV2
+from ms_impl.nets.deeplabv2_se import DeepLabV2SE
 from ms_impl.nets.efficientnet import EfficientNet
+from ms_impl.nets.hrnet_ocr import HRNetOCR
 from ms_impl.nets.latent import AnchorNet, Encoder, Generator
+from ms_impl.nets.mit_segmenter import MitSegmenter
 from ms_impl.nets.mobilenetv2 import MobileNetV2
 from ms_impl.nets.mobilenetv3 import MobileNetV3
 from ms_impl.nets.output_discriminator import OutputDiscriminator
@@ -18,6 +21,9 @@ from ms_impl.weights import initialise
 
 NETWORKS = {
     "deeplabv2": DeepLabV2,
+    "deeplabv2_se": DeepLabV2SE,
+    "mit": MitSegmenter,
+    "hrnet_ocr": HRNetOCR,
     "resnet": ResNetClassifier,
     "alexnet": AlexNet,
     "vgg16": VGG16,

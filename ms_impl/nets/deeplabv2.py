@@ -41,6 +41,8 @@ class DeepLabV2(ResNet):
     """Residual backbone with the main classifier ``layer6`` and, by option, the auxiliary ``layer5`` on stage 3."""
 
     HEADS = ("layer5.", "layer6.", "context.")
+    AUXILIARY = 0  # places in the output of the auxiliary logits and of the feature before the classifier
+    FEATURE = 1
 
     def __init__(self, config: DeepLabV2Config, classes: int) -> None:
         super().__init__(config)
@@ -52,16 +54,16 @@ class DeepLabV2(ResNet):
         if config.freeze_bn_affine:
             freeze_affine(self)
 
-    def construct(self, images: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Return raw logits (auxiliary, main) at stride 8, neither upsampled nor normalised.
+    def construct(self, images: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Return (auxiliary logits, fourth stage, main logits) at stride 8, neither upsampled nor normalised.
 
         Args:
             images: (N, 3, H, W) float32, normalised.
         Returns:
-            Two (N, classes, h, w) with h = H / 8 + 1 for multiples of 8 and ceil pooling; the auxiliary is None
+            Three (N, channels, h, w) with h = H / 8 + 1 for multiples of 8 and ceil pooling; the auxiliary is None
             when the network has no such classifier.
         """
         _, _, _, third, fourth = self.features(images)
         if self.context is not None:
             fourth = self.context(fourth)
-        return None if self.layer5 is None else self.layer5(third), self.layer6(fourth)
+        return None if self.layer5 is None else self.layer5(third), fourth, self.layer6(fourth)

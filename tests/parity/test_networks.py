@@ -138,7 +138,7 @@ def gradients(side, network, size, training: bool, seed: int = 0, dtype=np.float
     target = side.tensor(label)
 
     def loss(network, images):
-        aux, main = network(images)
+        aux, _, main = network(images)
         return side.losses.segmentation_loss(aux, main, target)[0]
 
     side.training.set_mode(network, training)

@@ -36,7 +36,7 @@ def test_groups_hold_every_trainable_parameter_once(side):
 def test_a_network_without_the_auxiliary_classifier_has_no_layer5(side):
     network = build(side, aux=False)
     assert len(side.training.parameter_groups(network)["head"]) == 8
-    aux, main = network(side.tensor(np.zeros((1, 3, 32, 32), np.float32)))
+    aux, _, main = network(side.tensor(np.zeros((1, 3, 32, 32), np.float32)))
     assert aux is None
     assert main.shape == (1, 5, 5, 5)
 

@@ -63,15 +63,21 @@ class Vector:
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """All arrays of an ``.npz`` file but ``params``."""
+        """All arrays of an ``.npz`` file but the JSON in ``params`` and ``shapes``."""
         with np.load(self.path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files if name != "params"}
+            return {name: file[name] for name in file.files if name not in ("params", "shapes")}
 
     @cached_property
     def params(self) -> dict:
         """The decoded JSON of the array ``params``; empty when the file has none."""
         with np.load(self.path, allow_pickle=False) as file:
             return json.loads(str(file["params"])) if "params" in file.files else {}
+
+    @cached_property
+    def shapes(self) -> dict[str, list[int]]:
+        """The decoded JSON of the array ``shapes``, full shapes of what is stored in part; empty without one."""
+        with np.load(self.path, allow_pickle=False) as file:
+            return json.loads(str(file["shapes"])) if "shapes" in file.files else {}
 
     @cached_property
     def content(self) -> object:

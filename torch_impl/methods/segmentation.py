@@ -11,13 +11,14 @@ from torch_impl.objective import Objective
 
 
 class SegmentationObjective(Objective):
-    """An objective whose network has a main and an auxiliary classifier."""
+    """An objective whose network has a main and, perhaps, an auxiliary classifier."""
 
     def __init__(
         self, config: Any, backend: Any, frozen: Mapping[str, Mapping[str, np.ndarray]] | None = None
     ) -> None:
         """Arguments and errors as ``Objective``."""
         super().__init__(config, backend, frozen)
+        self._auxiliary = type(self.network).AUXILIARY
         self.lambda_main, self.lambda_aux = config.method.lambda_main, config.method.lambda_aux
 
     def segmentation(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -29,9 +30,14 @@ class SegmentationObjective(Objective):
             image: (N, 3, H, W) uint8 RGB.
             label: (N, H, W) int32, 255 ignored.
         """
-        aux, main = self.network(self.normalise(image))
+        aux, main = self.classifiers(self.normalise(image))
         losses = segmentation_loss(aux, main, label, self.lambda_main, self.lambda_aux)
         if self.alone:
             return losses
         share = self.share(valid_pixels(label))
         return losses[0] * share, losses[1] * share, losses[2] * share
+
+    def classifiers(self, images: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Return auxiliary (None without one) and main logits of normalised images (N, 3, H, W)."""
+        outputs = self.network(images)
+        return None if self._auxiliary is None else outputs[self._auxiliary], outputs[-1]

@@ -6,8 +6,11 @@ from torch.nn import Module as Network
 from common.networks import NetworkConfig
 from torch_impl.nets.alexnet import AlexNet
 from torch_impl.nets.deeplabv2 import DeepLabV2
+from torch_impl.nets.deeplabv2_se import DeepLabV2SE
 from torch_impl.nets.efficientnet import EfficientNet
+from torch_impl.nets.hrnet_ocr import HRNetOCR
 from torch_impl.nets.latent import AnchorNet, Encoder, Generator
+from torch_impl.nets.mit_segmenter import MitSegmenter
 from torch_impl.nets.mobilenetv2 import MobileNetV2
 from torch_impl.nets.mobilenetv3 import MobileNetV3
 from torch_impl.nets.output_discriminator import OutputDiscriminator
@@ -19,6 +22,9 @@ from torch_impl.weights import initialise
 
 NETWORKS = {
     "deeplabv2": DeepLabV2,
+    "deeplabv2_se": DeepLabV2SE,
+    "mit": MitSegmenter,
+    "hrnet_ocr": HRNetOCR,
     "resnet": ResNetClassifier,
     "alexnet": AlexNet,
     "vgg16": VGG16,

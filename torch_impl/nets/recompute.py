@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any
 
 from torch import Tensor
 from torch.nn import Module as Network
@@ -22,11 +24,17 @@ def recompute_blocks(network: Network) -> None:
         block.recompute = True
 
 
-def run_block(block: Network, x: Tensor) -> Tensor:
-    """Call a block; when it recomputes, autograd keeps nothing of it but ``x``."""
+def run_block(block: Network, x: Tensor, *rest: Any) -> Tensor:
+    """Call a block; when it recomputes, autograd keeps nothing of it but its arguments."""
     if not getattr(block, "recompute", False):
-        return block(x)
-    return checkpoint(block, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _statistics_kept(block)))
+        return block(x, *rest)
+    contexts = partial(_contexts, block)
+    return checkpoint(block, x, *rest, use_reentrant=False, context_fn=contexts)
+
+
+def _contexts(block: Network) -> tuple[Any, Any]:
+    """Return what surrounds the first and the second run of a block."""
+    return nullcontext(), _statistics_kept(block)
 
 
 @contextmanager

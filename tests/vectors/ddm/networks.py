@@ -63,7 +63,7 @@ def _forward(vector: Vector, side: Twin, case: str, spelling: str) -> Iterator[C
     arrays, params = vector.arrays, {**vector.params, **_case(vector.params, case)}
     network = official_network(side, params, arrays[f"main_{case}"].shape[1], spelling)
     images = images_of(side, arrays[f"bgr_u8_{case}"])
-    aux, main = network(images)
+    aux, _, main = network(images)
     yield Check(f"{case} main", side.numpy(main), arrays[f"main_{case}"], 1e-3, "absolute")
     if f"aux_{case}" in arrays:
         yield Check(f"{case} aux", side.numpy(aux), arrays[f"aux_{case}"], 1e-3, "absolute")
@@ -87,7 +87,7 @@ def train_mode(vector: Vector, backend) -> Iterator[Check]:
             continue
         network = official_network(side, vector.params, arrays[f"{short}_main"].shape[1], spelling)
         side.training.set_mode(network, True)
-        aux, main = network(images_of(side, arrays["bgr_u8"]))
+        aux, _, main = network(images_of(side, arrays["bgr_u8"]))
         yield Check(f"{short} main", side.numpy(main), arrays[f"{short}_main"], 1e-2, "absolute")
         yield Check(f"{short} aux", side.numpy(aux), arrays[f"{short}_aux"], 1e-2, "absolute")
         kinds = side.weights.layer_kinds(network)
