@@ -31,7 +31,7 @@ def test_loss_and_gradients_compile(options):
     label = side.tensor(draw.integers(0, 3, (2, 33, 42)).astype(np.int32))
 
     def loss(images, label):
-        aux, main = network(images)
+        aux, _, main = network(images)
         return side.losses.segmentation_loss(aux, main, label)[0]
 
     groups = side.training.parameter_groups(network)
