@@ -16,7 +16,7 @@ from common.data.labels import class_set
 from common.data.loader import batches
 from common.errors import UserError
 from common.evaluate import evaluate
-from common.examples import Examples
+from common.examples import EXAMPLES
 from common.inputs import score_inputs, stage_inputs
 from common.keeper import Keeper, on_writer
 from common.log import Pace, RunLog, StageLog
@@ -25,6 +25,8 @@ from common.run_folder import RunFolder, StageFolder, differences, digest_of
 from common.schedules import learning_rate
 from common.stage import Stage, StageContext, reference
 from common.stop import Stopped, StopSignal
+
+TEST = "test"  # role of the images that are scored when the weights are chosen
 
 
 class Engine:
@@ -99,7 +101,7 @@ class Engine:
             last = self._score(stage, objective, log, stage.steps, final=True)
             if config.train.evaluate_every:
                 keep.keep_if_best(objective, stage.steps, last)
-            return {"last": last, "best": keep.best()}
+            return self._reported(stage, objective, log, {"last": last, "best": keep.best()})
 
     def _train(self, stage: Stage, objective: Any, step: int, meter: Meter, keep: Keeper, log: StageLog) -> None:
         """Run the steps after ``step``. Losses stay on the device until they are logged or a checkpoint is due."""
@@ -166,22 +168,60 @@ class Engine:
         self.backend.barrier()  # every rank has read the folder before it changes
         on_writer(self.backend, lambda: place.begin(inputs))
 
-    def _score(self, stage: Stage, objective: Any, log: StageLog, step: int, final: bool = False) -> dict:
-        """Score a network on the validation set, report it, and return the scores with their step."""
-        kept = self.folder.examples, self.folder.stage(stage.name).examples
-        examples = Examples(self.data.val, *kept, every=self.backend.world)
-        config = stage.configured(self.config)
+    def _score(
+        self, stage: Stage, objective: Any, log: StageLog, step: int, final: bool = False, role: str | None = None
+    ) -> dict:
+        """Score a network on a dataset, report it, and return the scores with their step.
+
+        Args:
+            stage: Whose network it is.
+            objective: Holds it.
+            log: Of the stage.
+            step: Steps that it has trained.
+            final: Whether the stage is over; then examples are kept for the report.
+            role: Key of the dataset; None is the one that the stage chooses its weights on.
+        """
+        role = role or stage.scored_on
+        dataset, config = getattr(self.data, role), stage.configured(self.config)
+        kept = self.folder.examples / role, self.folder.stage(stage.name).examples / role
+        examples = EXAMPLES[dataset.task](dataset, *kept, every=self.backend.world)
         result = evaluate(
             self.backend.predictor(objective, config.evaluate).labels,
-            self.data.val,
+            dataset,
             class_set(config.classes),
             config.classes.left_out,
             config.evaluate.batch_size,
             examples.keep if final and self.backend.rank == 0 else None,
             self.backend,
         )
-        log.scores(step, result.summary(), final)
+        summary = result.summary()
+        log.scores(step, summary if role != TEST else {f"{TEST} {name}": v for name, v in summary.items()}, final)
         return {**result.record(), "step": step}
+
+    def _reported(self, stage: Stage, objective: Any, log: StageLog, scores: dict) -> dict:
+        """Return the scores that count: those on the test set where there is one, with the validation's beside them.
+
+        Args:
+            stage: Trained and scored on the validation set.
+            objective: Holds its last weights.
+            log: Of the stage.
+            scores: On the validation set, of the last weights and of the best; the best may be None.
+        """
+        if stage.scored_on != "val" or getattr(self.data, TEST, None) is None:
+            return scores
+        found: dict[str, dict | None] = dict(scores)
+        for which, chosen in scores.items():
+            if chosen is None:
+                continue
+            if which == "best" and chosen["step"] == scores["last"]["step"]:
+                found[which] = found["last"]
+                continue
+            if which == "best":
+                objective = self.objective(stage)
+                objective.load_weights(keeper.handed_on(self.backend, self.folder.stage(stage.name), which))
+            tested = self._score(stage, objective, log, chosen["step"], which == "last", TEST)
+            found[which] = {**tested, "val": chosen["summary"]}
+        return found
 
     def _score_again(self, stage: Stage, place: StageFolder, marker: dict) -> None:
         """Score a finished stage anew when the validation set or the way of predicting has changed."""
@@ -190,11 +230,12 @@ class Engine:
             return
         self.log.note(f"{stage.name}: scored again, changed: {', '.join(differences(marker['score_inputs'], now))}")
         objective = self.objective(stage)
-        for which, scores in marker["scores"].items():
-            if scores:
-                objective.load_weights(keeper.handed_on(self.backend, place, which))
-                with self.log.stage(stage.name, stage.steps, stage.steps) as log:
-                    marker["scores"][which] = self._score(stage, objective, log, scores["step"], final=True)
+        with self.log.stage(stage.name, stage.steps, stage.steps) as log:
+            for which in ("best", "last"):  # the last weights remain in the network, to be scored on further images
+                if scores := marker["scores"][which]:
+                    objective.load_weights(keeper.handed_on(self.backend, place, which))
+                    marker["scores"][which] = self._score(stage, objective, log, scores["step"], which == "last")
+            marker["scores"] = self._reported(stage, objective, log, marker["scores"])
         marker["score_inputs"] = now
         on_writer(self.backend, lambda: place.finish(marker))
 

@@ -16,6 +16,7 @@ from common.stage import Stage, reference
 _TRAIN = ("precision", "ema", "sync_bn")  # keys of ``train`` that change the weights; batch_size counts with the ranks
 _DATA = ("labelled", "colour", "augment")  # keys of ``data`` beside the datasets, which count by their fingerprints
 _ROLES = ("source", "target")
+_FURTHER = ("source_val", "labelled_target")  # roles that not every configuration has
 
 
 def stage_inputs(config: Any, stage: Stage, data: Any, outputs: dict[str, dict], world: int) -> dict:
@@ -40,11 +41,15 @@ def stage_inputs(config: Any, stage: Stage, data: Any, outputs: dict[str, dict],
             **{key: whole[key] for key in ("network", "input", "optim")},
             "classes": {key: whole["classes"][key] for key in ("set", "names")},
             "train": {key: whole["train"][key] for key in _TRAIN},
-            "data": {key: whole["data"].get(key) for key in _DATA},
+            "data": {key: _not_a_dataset(whole["data"].get(key)) for key in _DATA},
             "images_a_step": config.train.batch_size * world,
         },
         "weights": _file_digest(config.network.weights),
-        "data": {**{role: _fingerprint(data, role) for role in _ROLES}, "labelled": _positions_digest(data)},
+        "data": {
+            **{role: _fingerprint(data, role) for role in _ROLES},
+            **{role: digest for role in _FURTHER if (digest := _fingerprint(data, role))},
+            "labelled": _positions_digest(data),
+        },
         "upstream": {
             "start": stage.start and _weights(outputs, stage.start, which),
             "frozen": {role: _weights(outputs, name, which) for role, name in stage.frozen.items()},
@@ -61,7 +66,9 @@ def stage_inputs(config: Any, stage: Stage, data: Any, outputs: dict[str, dict],
 def score_inputs(config: Any, data: Any) -> dict:
     """Return what decides the score of given weights."""
     whole = config.model_dump(mode="json")
-    return {"evaluate": whole["evaluate"], "classes": whole["classes"], "val": _fingerprint(data, "val")}
+    scored = {"evaluate": whole["evaluate"], "classes": whole["classes"], "val": _fingerprint(data, "val")}
+    test = _fingerprint(data, "test")
+    return {**scored, "test": test} if test else scored
 
 
 def _weights(outputs: dict[str, dict], text: str, which: str) -> str | list[str]:
@@ -75,6 +82,11 @@ def _weights(outputs: dict[str, dict], text: str, which: str) -> str | list[str]
 def _chosen(stage: Stage) -> bool:
     """Whether a stage takes weights that were chosen by their score."""
     return any(reference(text).which == "best" for text in (stage.start or "", *stage.frozen.values()))
+
+
+def _not_a_dataset(section: Any) -> Any:
+    """Return a section of ``data``; None for a dataset, which counts by its fingerprint."""
+    return None if isinstance(section, dict) and "layout" in section else section
 
 
 def _fingerprint(data: Any, role: str) -> str | None:

@@ -103,19 +103,19 @@ def captioned(image: np.ndarray, lines: Sequence[tuple[str, tuple[int, int, int]
 
 
 def grid(tiles: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """Return pictures of one size, (H, W, 3) uint8, in rows of ``columns``, white between them.
+    """Return pictures, (H, W, 3) uint8, in rows of ``columns``, white between them.
 
     Raises:
         ValueError: If there is nothing to show.
     """
     if not tiles:
         raise ValueError("no pictures to put in a grid")
-    height, width = tiles[0].shape[:2]
+    height, width = (max(tile.shape[side] for tile in tiles) for side in (0, 1))
     rows = -(-len(tiles) // columns)
     result = np.full((rows * (height + _GAP) + _GAP, columns * (width + _GAP) + _GAP, 3), 255, np.uint8)
     for number, tile in enumerate(tiles):
         top, left = (_GAP + (side + _GAP) * place for side, place in zip((height, width), divmod(number, columns)))
-        result[top : top + height, left : left + width] = tile
+        result[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
     return result
 
 

@@ -1,11 +1,11 @@
 """What lies where in a run folder, and when a stage counts as finished.
 
     config.yaml  command.txt  plan.json  metrics.jsonl  tensorboard/  report/
-    examples/{input,truth}/...             a few validation images, for the report
+    examples/ROLE/{input,truth}/...        a few validation or test images, for the report
     stages/STAGE/checkpoints/step-000300/{model.pth, optimizer.pth, state.json, manifest.json}
     stages/STAGE/best/step-000200/...      weights that scored best on target labels (oracle)
     stages/STAGE/snapshots/step-000200/... weights of a moment that a later stage refers to
-    stages/STAGE/examples/...              predictions of a few validation images, for the report
+    stages/STAGE/examples/ROLE/...         predictions of them
     stages/STAGE/files/...                 what the stage's pass over data made, for example pseudo-labels
     stages/STAGE/done.json                 written last: digest of the inputs, digests of the outputs, scores
 """

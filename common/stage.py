@@ -64,6 +64,7 @@ class Stage:
         settings: What else the objective and the pass depend on; part of the digest of inputs.
         seed: Added to the configuration's seed for this stage.
         score: Whether the trained network is a row of the result table.
+        scored_on: Role of the images that its weights are chosen on; "source_val" for a network of the source domain.
         changes: What this stage has otherwise than the run: section of the configuration -> key -> value.
         snapshots: Steps after which the weights are kept for good, for later stages to refer to.
     """
@@ -80,6 +81,7 @@ class Stage:
     settings: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     score: bool = True
+    scored_on: str = "val"
     changes: dict[str, dict[str, Any]] = field(default_factory=dict)
     snapshots: tuple[int, ...] = ()
 

@@ -23,7 +23,7 @@ class Row:
         best: The same of the weights that scored best on target labels (an oracle); None when nobody looked.
         seconds: How long the stage took.
         steps: Optimizer steps.
-        examples: Folder with kept predictions ``INDEX.png``.
+        examples: Folder with kept predictions ``INDEX.png`` (classification: ``INDEX.json``), if there are any.
     """
 
     stage: str
@@ -57,6 +57,10 @@ class Run:
     made: dict[str, dict] = field(default_factory=dict)
     curves: dict[str, dict[str, list[tuple[float, float]]]] = field(default_factory=dict)
 
+    def shown_role(self) -> str:
+        """Return the role of the images whose scores are reported: "test" where there is a test set, else "val"."""
+        return "test" if self.config["data"].get("test") else "val"
+
     def row(self, stage: str) -> Row | None:
         """Return the row of a stage, or None."""
         return next((row for row in self.rows if row.stage == stage), None)
@@ -84,7 +88,8 @@ def read_run(path: Path) -> Run:
             run.made[name] = marker["made"]
         if marker["scores"]:
             last, best = marker["scores"]["last"], marker["scores"]["best"]
-            run.rows.append(Row(name, title, last, best, marker["seconds"], marker["steps"], place.examples))
+            kept = place.examples / run.shown_role()
+            run.rows.append(Row(name, title, last, best, marker["seconds"], marker["steps"], kept))
     if not run.versions:
         raise UserError(f"{path}: no stage is finished yet; continue the run with --resume")
     return run

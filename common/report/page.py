@@ -67,8 +67,9 @@ def _pictures(runs: Sequence[Run]) -> Iterator[tuple[str, np.ndarray]]:
     config = runs[0].config
     shown = [name for name in main_stages(runs) if name not in ("baselines/joint", "baselines/target_only")]
     titles = results.stages_of(runs)
-    columns = {f"{titles[name]}, {run.backend}": run.row(name) for name in shown for run in runs if run.row(name)}
-    inputs = sorted((runs[0].path / "examples" / "input").glob("*.png"))
+    found = {f"{titles[name]}, {run.backend}": run.row(name) for name in shown for run in runs if run.row(name)}
+    columns = {caption: row for caption, row in found.items() if row.examples.is_dir()}
+    inputs = sorted((runs[0].path / "examples" / runs[0].shown_role() / "input").glob("*.png"))
     if inputs and columns:
         sheets = class_sheets if config["task"] == "classification" else _sheets
         yield from sheets(inputs, columns, class_set(ClassesConfig(**config["classes"])))

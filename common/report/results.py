@@ -29,7 +29,7 @@ def summary_table(runs: Sequence[Run]) -> Table:
     Where a test set is scored, the best weights were chosen on the validation set, which makes them no oracle.
     """
     names = labels(runs)
-    best = "best on val" if runs[0].config["data"].get("test") else "best (oracle)"
+    best = "best (oracle)" if runs[0].shown_role() == "val" else "best on val"
     header = ["row", *(f"{name} {kind}" for name in names for kind in ("last", best))]
     table = Table("Scores in percent", header + (["difference (last)"] if len(runs) == 2 else []))
     for stage, title in stages_of(runs).items():

@@ -143,7 +143,8 @@ def test_a_run_trains_scores_and_produces(whole: Path) -> None:
     assert set(last["iou"]) == {"red", "green", "blue"}
     assert len(list((whole / "stages" / "labels" / "files" / "city").iterdir())) == 7
     assert read_json(whole / "stages" / "labels" / "done.json")["made"] == {"kept": 0.5, "precision": None}
-    shown, truth = (read_png(next(folder.iterdir())) for folder in (student / "examples", whole / "examples" / "truth"))
+    folders = student / "examples/val", whole / "examples/val/truth"
+    shown, truth = (read_png(next(folder.iterdir())) for folder in folders)
     assert shown.shape == truth.shape
     steps = [entry["step"] for entry in read_journal(whole / "metrics.jsonl") if entry["stage"] == "student"]
     assert steps == [4, 5, 8, 10, 12, 12]
