@@ -16,7 +16,7 @@ from common.stage import Stage, reference
 _TRAIN = ("precision", "ema", "sync_bn")  # keys of ``train`` that change the weights; batch_size counts with the ranks
 _DATA = ("labelled", "colour", "augment")  # keys of ``data`` beside the datasets, which count by their fingerprints
 _ROLES = ("source", "target")
-_FURTHER = ("source_val", "labelled_target")  # roles that not every configuration has
+_FURTHER = ("labelled_target",)  # roles that not every configuration has
 
 
 def stage_inputs(config: Any, stage: Stage, data: Any, outputs: dict[str, dict], world: int) -> dict:
@@ -67,8 +67,7 @@ def score_inputs(config: Any, data: Any) -> dict:
     """Return what decides the score of given weights."""
     whole = config.model_dump(mode="json")
     scored = {"evaluate": whole["evaluate"], "classes": whole["classes"], "val": _fingerprint(data, "val")}
-    test = _fingerprint(data, "test")
-    return {**scored, "test": test} if test else scored
+    return scored | {role: digest for role in ("source_val", "test") if (digest := _fingerprint(data, role))}
 
 
 def _weights(outputs: dict[str, dict], text: str, which: str) -> str | list[str]:
