@@ -6,7 +6,7 @@ All take raw logits and compute at least in float32.
 import mindspore
 from mindspore import Tensor, ops
 
-from ms_impl.losses import IGNORED, log_softmax, softmax, upsample
+from ms_impl.losses import IGNORED, log_softmax, of_class, softmax, upsample
 
 
 def ohem_cross_entropy(logits: Tensor, label: Tensor, threshold: float = 0.7, min_kept: int = 100_000) -> Tensor:
@@ -25,7 +25,7 @@ def ohem_cross_entropy(logits: Tensor, label: Tensor, threshold: float = 0.7, mi
     """
     valid = label != IGNORED
     log_p = log_softmax(upsample(logits, tuple(label.shape[1:])))
-    picked = ops.gather_elements(log_p, 1, ops.where(valid, label, ops.zeros_like(label)).expand_dims(1)).squeeze(1)
+    picked = of_class(log_p, ops.where(valid, label, ops.zeros_like(label)))
     p = ops.where(valid, 1.0 + ops.expm1(ops.stop_gradient(picked)), 2.0)
     last = ops.clamp(valid.astype(mindspore.int32).sum() - 1, 0, min_kept)
     bound = ops.clamp(ops.gather_elements(ops.sort(p.reshape(-1))[0], 0, last.reshape(1)), threshold)

@@ -30,7 +30,7 @@ def cross_entropy(logits: Tensor, label: Tensor, over: str = "valid") -> Tensor:
     valid = ops.logical_and(label >= 0, label != IGNORED)
     target = ops.where(valid, label, ops.zeros_like(label))
     log_p = log_softmax(logits)
-    picked = _of_class(log_p, target)
+    picked = of_class(log_p, target)
     pixels = (label >= 0).astype(mindspore.float32).sum() if over == "all" else valid_pixels(label)
     return -(picked * valid.astype(mindspore.float32)).sum() / ops.maximum(pixels, 1.0)
 
@@ -40,6 +40,21 @@ def log_softmax(logits: Tensor) -> Tensor:
     wide = _wide(logits)  # the built-in one is slower in the backward pass
     shifted = wide - ops.stop_gradient(wide.max(axis=1, keepdims=True))
     return shifted - _log_sum_exp(shifted, 1)
+
+
+def of_class(values: Tensor, label: Tensor) -> Tensor:
+    """Return each item's value at its own class.
+
+    Args:
+        values: (N, C, ...).
+        label: (N, ...) integers in [0, C).
+    Returns:
+        (N, ...).
+    """
+    classes = ops.arange(values.shape[1]).reshape((-1,) + (1,) * (values.ndim - 2))
+    own = label.expand_dims(1) == classes
+    # not a gather, whose gradient MindSpore 2.10 cannot compile once it ran one op by op in the same process
+    return ops.where(own, values, ops.zeros_like(values)).sum(1)
 
 
 def softmax(logits: Tensor) -> Tensor:
@@ -141,18 +156,3 @@ def _exp(x: Tensor) -> Tensor:
 def _wide(x: Tensor) -> Tensor:
     """Return half-precision numbers as float32, others as they are."""
     return x.astype(mindspore.float32) if x.dtype in (mindspore.float16, mindspore.bfloat16) else x
-
-
-def _of_class(values: Tensor, label: Tensor) -> Tensor:
-    """Return each item's value at its own class.
-
-    Args:
-        values: (N, C, ...).
-        label: (N, ...) integers in [0, C).
-    Returns:
-        (N, ...).
-    """
-    classes = ops.arange(values.shape[1]).reshape((-1,) + (1,) * (values.ndim - 2))
-    own = label.expand_dims(1) == classes
-    # not a gather, whose gradient MindSpore 2.10 cannot compile once it ran one op by op in the same process
-    return ops.where(own, values, ops.zeros_like(values)).sum(1)

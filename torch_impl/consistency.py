@@ -6,7 +6,7 @@ All take raw logits and compute at least in float32.
 import torch
 from torch import Tensor
 
-from torch_impl.losses import IGNORED, log_softmax, softmax, upsample
+from torch_impl.losses import IGNORED, log_softmax, of_class, softmax, upsample
 
 
 def ohem_cross_entropy(logits: Tensor, label: Tensor, threshold: float = 0.7, min_kept: int = 100_000) -> Tensor:
@@ -25,7 +25,7 @@ def ohem_cross_entropy(logits: Tensor, label: Tensor, threshold: float = 0.7, mi
     """
     valid = label != IGNORED
     log_p = log_softmax(upsample(logits, tuple(label.shape[1:])))
-    picked = log_p.gather(1, torch.where(valid, label, 0).long().unsqueeze(1)).squeeze(1)
+    picked = of_class(log_p, torch.where(valid, label, 0))
     p = torch.where(valid, picked.detach().exp(), 2.0)
     last = (valid.sum() - 1).clamp(min=0, max=min_kept)
     bound = p.flatten().sort().values.gather(0, last.reshape(1)).clamp(min=threshold)

@@ -39,6 +39,18 @@ def log_softmax(logits: Tensor) -> Tensor:
     return functional.log_softmax(_wide(logits), dim=1)
 
 
+def of_class(values: Tensor, label: Tensor) -> Tensor:
+    """Return each item's value at its own class.
+
+    Args:
+        values: (N, C, ...).
+        label: (N, ...) integers in [0, C).
+    Returns:
+        (N, ...).
+    """
+    return values.gather(1, label.long().unsqueeze(1)).squeeze(1)
+
+
 def softmax(logits: Tensor) -> Tensor:
     """Return class probabilities of (N, C, ...) logits, at least in float32."""
     return functional.softmax(_wide(logits), dim=1)
