@@ -55,18 +55,37 @@ def read_pseudo_label(folder: Path, name: str, shape: tuple[int, int]) -> np.nda
         UserError: If the file is missing, damaged or of another size.
     """
     path = pseudo_label_path(folder, name)
-    try:
-        with Image.open(path) as image:
-            label = np.array(image)
-    except FileNotFoundError:
-        raise UserError(f"{path}: pseudo-label is missing; remove {folder} and run the stage again") from None
-    except DAMAGE as error:
-        raise UserError(f"{path}: damaged ({error}); remove {folder} and run the stage again") from None
+    label = _read(path, folder)
     if label.shape != shape or label.dtype != np.uint8:
         raise UserError(
             f"{path}: pseudo-label has shape {label.shape}, the image {shape}; remove {folder} and run again"
         )
     return label
+
+
+def read_any_pseudo_label(folder: Path, name: str) -> np.ndarray:
+    """Return the pseudo-label of an image, (H, W) uint8 of any size, under our name or that of IAST's official code.
+
+    The official code writes all labels into one folder: ``STEM_pseudo_label.png``.
+
+    Raises:
+        UserError: If the file is missing, damaged or holds no ids.
+    """
+    path, flat = pseudo_label_path(folder, name), folder / f"{Path(name).stem}_pseudo_label.png"
+    label = _read(flat if flat.is_file() else path, folder)
+    if label.ndim != 2 or label.dtype != np.uint8:
+        raise UserError(f"{path}: no label map of 8 bit ids; remove {folder} and run the stage again")
+    return label
+
+
+def _read(path: Path, folder: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            return np.array(image)
+    except FileNotFoundError:
+        raise UserError(f"{path}: pseudo-label is missing; remove {folder} and run the stage again") from None
+    except DAMAGE as error:
+        raise UserError(f"{path}: damaged ({error}); remove {folder} and run the stage again") from None
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:

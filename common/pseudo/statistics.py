@@ -29,6 +29,16 @@ class Quality:
             self.judged += self._count(known)
             self.right += self._count(label[label == truth])
 
+    def counts(self) -> dict:
+        """Return everything that was counted, as plain numbers."""
+        lists = {name: getattr(self, name).tolist() for name in ("kept", "judged", "right")}
+        return {**lists, "pixels": self.pixels}
+
+    def restore(self, counts: dict) -> None:
+        """Go on from what ``counts`` returned."""
+        self.kept, self.judged, self.right = (np.array(counts[name]) for name in ("kept", "judged", "right"))
+        self.pixels = counts["pixels"]
+
     def summary(self, predicted: np.ndarray | None = None) -> dict:
         """Return the figures as plain numbers, one a class in a list; None where nothing can be said.
 

@@ -31,6 +31,10 @@ class SegmentationObjective(Objective):
             label: (N, H, W) int32, 255 ignored.
         """
         aux, main = self.classifiers(self.normalise(image))
+        return self.mean_over_ranks(aux, main, label)
+
+    def mean_over_ranks(self, aux: Tensor | None, main: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what ``segmentation`` does of raw logits (N, C, h, w) that are there already."""
         losses = segmentation_loss(aux, main, label, self.lambda_main, self.lambda_aux)
         if self.alone:
             return losses

@@ -1,0 +1,123 @@
+"""The train steps of IAST (Mei et al., ECCV 2020, arXiv 2008.12197); its stages are in ``common.methods.iast``."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import mindspore
+import numpy as np
+from mindspore import Tensor
+
+from common.data.labels import class_set
+from common.schedules import group_rate
+from ms_impl.adversarial import discriminator_loss, fooling_loss
+from ms_impl.losses import IGNORED, cross_entropy, softmax, upsample, valid_pixels
+from ms_impl.methods.segmentation import SegmentationObjective
+from ms_impl.nets import build_network
+from ms_impl.regions import ignored_entropy, pseudo_label_loss, uniform_divergence
+
+
+class AdversarialWarmUp(SegmentationObjective):
+    """Cross entropy on the source, while the target's probabilities learn to look like the source's (section 4.4).
+
+    The discriminator learns from the same pass, from the maps before the segmentation network moves.
+    """
+
+    def __init__(
+        self, config: Any, backend: Any, frozen: Mapping[str, Mapping[str, np.ndarray]] | None = None
+    ) -> None:
+        """Arguments and errors as ``Objective``."""
+        super().__init__(config, backend, frozen)
+        warmup = config.method.warmup
+        self.lambda_source, self.lambda_adversarial = warmup.lambda_source, warmup.lambda_adversarial
+        self.kind, self._rate = warmup.loss, warmup.discriminator_lr
+        network = build_network(warmup.discriminator, len(class_set(config.classes)), config.seed)
+        self._critic = self.further("discriminator", network, warmup.discriminator_optim(config.optim))
+        self._discriminate = self.differentiated(self.discriminate, self._critic)
+
+    def names(self, keys: Sequence[str]) -> tuple[str, ...]:
+        """Return ``loss``, the source's cross entropies, and the adversarial part."""
+        return "loss", "main", "aux", "adversarial"
+
+    def construct(self, source_image: Tensor, source_label: Tensor, target_image: Tensor) -> tuple[Tensor, ...]:
+        """Return the loss of the segmentation network, its parts, and both domains' maps; source passes first.
+
+        Args:
+            source_image: (N, 3, H, W) uint8 RGB.
+            source_label: (N, H, W) int32, 255 ignored.
+            target_image: (M, 3, H', W').
+        """
+        aux, main = self.classifiers(self.normalise(source_image))
+        source, main_part, aux_part = self.mean_over_ranks(aux, main, source_label)
+        maps = softmax(upsample(main, (source_label.shape[1], source_label.shape[2])))
+        _, other = self.classifiers(self.normalise(target_image))
+        target_maps = softmax(upsample(other, (target_image.shape[2], target_image.shape[3])))
+        adversarial = fooling_loss(self.discriminator(target_maps), self.kind)
+        loss = self.lambda_source * source + self.lambda_adversarial * adversarial
+        return loss, main_part, aux_part, adversarial, maps, target_maps
+
+    def discriminate(self, source_maps: Tensor, target_maps: Tensor) -> tuple[Tensor]:
+        """Return the discriminator's loss on probabilities (N, C, H, W) of either domain, which are constants."""
+        return (discriminator_loss(self.discriminator(source_maps), self.discriminator(target_maps), self.kind),)
+
+    def step(self, batch: Mapping[str, np.ndarray], lr: float) -> dict[str, Tensor]:
+        """Train both players on one batch; arguments and result as ``Objective.step``.
+
+        The discriminator rests in steps whose batch says so (``update_discriminator`` false).
+        """
+        done = self._forward(batch, self.names(tuple(batch)))
+        critic = self._discriminate(dict(zip(("source_maps", "target_maps"), done.extras)), ("discriminator",))
+        self.update(self.main, done.gradients, lr)
+        if batch.get("update_discriminator", True):
+            self.update(self._critic, critic.gradients, group_rate(self.config.optim, lr, 1.0, self._rate))
+        return {**done.losses, **critic.losses}
+
+
+class SelfTraining(SegmentationObjective):
+    """``L_ce + lambda_c R_c + lambda_i R_i`` on pseudo-labelled target images (section 4.2); source images if asked."""
+
+    def __init__(
+        self, config: Any, backend: Any, frozen: Mapping[str, Mapping[str, np.ndarray]] | None = None
+    ) -> None:
+        """Arguments and errors as ``Objective``."""
+        super().__init__(config, backend, frozen)
+        training = config.method.self_training
+        self.lambda_pseudo, self.lambda_source = training.lambda_pseudo, training.lambda_source
+        self.lambda_confident, self.lambda_ignored = training.lambda_confident, training.lambda_ignored
+        self.empty = training.empty_region
+
+    def names(self, keys: Sequence[str]) -> tuple[str, ...]:
+        """Return ``loss``, the cross entropy, both regularisers, and the source's loss where it takes part."""
+        return ("loss", "pseudo", "uniform", "entropy", *(("source",) if "source_image" in keys else ()))
+
+    def construct(
+        self,
+        target_image: Tensor,
+        target_label: Tensor,
+        source_image: Tensor | None = None,
+        source_label: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Return the total and its unweighted parts; a source image passes first.
+
+        Args:
+            target_image: (N, 3, H, W) uint8 RGB.
+            target_label: (N, H, W) int32 pseudo-labels, 255 where there is none.
+            source_image: (M, 3, H', W'), or None.
+            source_label: (M, H', W').
+        """
+        source = None if source_image is None else self.segmentation(source_image, source_label)[0]
+        aux, main = self.classifiers(self.normalise(target_image))
+        size = (target_label.shape[1], target_label.shape[2])
+        logits = upsample(main, size)
+        pseudo = pseudo_label_loss(logits, target_label, self.empty)
+        if aux is not None and self.lambda_aux:
+            pseudo = pseudo + self.lambda_aux * cross_entropy(upsample(aux, size), target_label)
+        uniform = uniform_divergence(logits, target_label, self.empty)
+        entropy = ignored_entropy(logits, target_label, self.empty)
+        if not self.alone:
+            labelled = self.share(valid_pixels(target_label))
+            pseudo, uniform = pseudo * labelled, uniform * labelled
+            entropy = entropy * self.share((target_label == IGNORED).astype(mindspore.float32).sum())
+        loss = self.lambda_pseudo * pseudo + self.lambda_confident * uniform + self.lambda_ignored * entropy
+        if source is None:
+            return loss, pseudo, uniform, entropy
+        return loss + self.lambda_source * source, pseudo, uniform, entropy, source
