@@ -95,7 +95,10 @@ class Engine:
         keep = Keeper(config, self.backend, stage, place, self.log)
         step, meter = keep.restore(objective)
         with self.log.stage(stage.name, step, stage.steps) as log:
-            self._train(stage, objective, step, meter, keep, log)
+            if stage.steps:
+                self._train(stage, objective, step, meter, keep, log)
+            else:  # weights that a file gave are handed on as they are
+                keep.save(objective, 0, meter)
             if not stage.score:
                 return {}
             last = self._score(stage, objective, log, stage.steps, final=True)

@@ -45,7 +45,7 @@ def rehearse(engine: Engine, console: Console) -> None:
         console.print(f"{role}: {check(dataset, engine.data.must_have_labels(role)).line()}", soft_wrap=True)
     seconds: dict[str, float] = {}
     for stage in engine.stages.values():
-        if stage.objective and stage.objective not in seconds and not stage.reads:
+        if stage.steps and stage.objective and stage.objective not in seconds and not stage.reads:
             seconds[stage.objective] = _one_step(engine, stage, console)
     steps = {stage.name: stage.steps for stage in engine.stages.values() if stage.objective in seconds}
     total = sum(steps[s.name] * seconds[s.objective] for s in engine.stages.values() if s.name in steps)

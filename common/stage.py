@@ -52,7 +52,7 @@ class Stage:
         name: Unique in the run, for example ``"round1/region"``; also its folder below ``stages/``.
         title: What a reader sees in the log and the table.
         objective: Key of the objective in the twins' ``methods`` tables; None for a pass that trains nothing.
-        steps: Number of optimizer steps.
+        steps: Number of optimizer steps; 0 hands the first weights on as they are.
         batches: Given the context, returns the pure function from a step to its batch.
         start: Stage whose model weights initialise this one; None takes the initial weights. ``"NAME@WHICH"`` means
             other weights than those handed on: ``"warmup@best"``, or ``"round1/train@400"``, a snapshot; see

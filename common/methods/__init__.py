@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from common.methods.ddm import DDM
+from common.methods.iast import IAST
 from common.methods.supervised import Supervised, baseline_stages
 from common.stage import Stage
 
 if TYPE_CHECKING:
     from common.config import Config
 
-METHODS = {"ddm": DDM, "supervised": Supervised}
+METHODS = {"ddm": DDM, "iast": IAST, "supervised": Supervised}
 
 
 def stages(config: Config) -> list[Stage]:

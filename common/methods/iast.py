@@ -102,6 +102,7 @@ class IAST:
     """Warm-up and rounds of IAST as a list of stages."""
 
     Settings = IASTSettings
+    TASKS = ("segmentation",)
 
     @staticmethod
     def stages(config: Config) -> list[Stage]:
@@ -216,7 +217,8 @@ def _options(config: Config, names: set[str]) -> dict[str, Any]:
 
 def _merged(base: Strict, own: RoundSettings) -> Any:
     """Return a section with what a round has otherwise."""
-    given = {name: value for name, value in own.model_dump(exclude_none=True).items() if name in type(base).model_fields}
+    known = type(base).model_fields
+    given = {name: value for name, value in own.model_dump(exclude_none=True).items() if name in known}
     return base.model_copy(update=given)
 
 

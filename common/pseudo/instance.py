@@ -155,7 +155,7 @@ def _stream(
         done.add({"thresholds": thresholds.tolist(), "counts": found.counts.tolist(), "quality": quality.counts()})
     report = {"rule": settings.rule, "thresholds": thresholds.tolist(), **quality.summary(predicted)}
     if settings.rule == "ias" and not USUAL[0] <= report["kept"] <= USUAL[1]:
-        report["note"] = f"{100 * report['kept']:.0f} % of the pixels were kept; 20 to 60 % are usual, 36.5 in the paper"
+        report["note"] = f"{report['kept']:.0%} of the pixels were kept; 20 to 60 % are usual, the paper has 36.5 %"
     return report
 
 

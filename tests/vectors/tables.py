@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.vectors import Runner, ddm
+from tests.vectors import Runner, ddm, iast
 
-SYSTEMS: dict[str, dict[str, Runner]] = {"ddm": ddm.RUNNERS}
+SYSTEMS: dict[str, dict[str, Runner]] = {"iast": iast.RUNNERS, "ddm": ddm.RUNNERS}
 
 
 def system_of(file: Path, top: Path) -> str | None:

@@ -1,5 +1,5 @@
 """Runners of IAST's reference vectors; see tests/reference/iast/README.md."""
 
-from tests.vectors.iast import data, losses, methods, networks
+from tests.vectors.iast import data, losses, methods, networks, steps
 
-RUNNERS = {**data.RUNNERS, **losses.RUNNERS, **methods.RUNNERS, **networks.RUNNERS}
+RUNNERS = {**data.RUNNERS, **losses.RUNNERS, **methods.RUNNERS, **networks.RUNNERS, **steps.RUNNERS}
