@@ -64,13 +64,16 @@ def write_overlay(folder: Path, stem: str, image: np.ndarray, labels: np.ndarray
 def class_lines(names: Sequence[str], probabilities: np.ndarray, classes: ClassSet) -> list[str]:
     """Return ``path label confidence`` for each image: the name of its class, and the probability of it.
 
+    The three stand apart by a blank, by a tab where path or name holds one.
+
     Args:
         names: Paths of N images.
         probabilities: (N, C) float32.
         classes: Give the names.
     """
     chosen = ranked(probabilities, 1)[:, 0]
-    return [f"{name} {classes.names[k]} {row[k]:.4f}" for name, row, k in zip(names, probabilities, chosen)]
+    rows = [(name, classes.names[k], f"{row[k]:.4f}") for name, row, k in zip(names, probabilities, chosen)]
+    return [("\t" if any(" " in part for part in row) else " ").join(row) for row in rows]
 
 
 def write_scores(folder: Path, evaluation: Evaluation | ClassEvaluation) -> None:

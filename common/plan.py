@@ -80,8 +80,8 @@ def _untrained(engine: Engine, text: str) -> dict[str, np.ndarray]:
 
 
 def _one_prediction(engine: Engine, objective: Any, config: Any) -> None:
-    """Predict the first validation image at the size of its label."""
+    """Predict the first validation image, at the size of its label where that is a map."""
     image, label = engine.data.val.image(0), true_label(engine.data.val, 0)
     predictor = engine.backend.predictor(objective, config.evaluate)
     labels = predictor.labels(np.ascontiguousarray(image.transpose(2, 0, 1)[None]), label.shape)
-    assert labels.shape == (1, *label.shape) and labels.max() < len(class_set(config.classes))
+    assert labels.shape[: 1 + label.ndim] == (1, *label.shape) and labels.max() < len(class_set(config.classes))

@@ -79,17 +79,18 @@ def _onnx(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from convert import page
     from convert.deep import deep
+    from convert.images import data_images, drawn_images, sizes
     from convert.sides import open_side
-    from convert.verify import data_images, drawn_images, verify
+    from convert.verify import verify
 
     on = (options.on.split(",") if options.on else [None, None])[:2]
     if len(on) != 2 or not {*on} <= {None, "torch", "mindspore", "onnx"}:
         raise UserError(f"--on {options.on}: write two of torch, mindspore, onnx, for example torch,mindspore")
     places = (options.first, options.second)
     sides = [open_side(place, name, options.config, options.set, options.device) for place, name in zip(places, on)]
-    sizes = [arguments.size(text) for text in options.sizes.split(",")] if options.sizes else None
-    drawn = drawn_images(options.seed, sizes) if sizes else drawn_images(options.seed)
-    seen = data_images(sides[0], options.images) if options.data else drawn
+    config = sides[0].config
+    stated = [arguments.size(text) for text in options.sizes.split(",")] if options.sizes else sizes(config)
+    seen = data_images(config, options.images) if options.data else drawn_images(options.seed, stated)
     certificate = verify(*sides, *seen, options.data)
     if options.deep:
         certificate.deep = deep(*sides)

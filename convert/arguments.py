@@ -39,8 +39,8 @@ examples:
   python -m convert export ddm runs/toy/torch/stages/round1/student/checkpoints/step-000300/model.pth best_model.ckpt
   python -m convert export iast model.ckpt G.pth"""
 _ONNX = """Exports the network that a checkpoint of either framework fills: images (N, 3, H, W) float32, normalised, to
-raw logits of the evaluated head, with free N, H and W. The file carries classes, mean, std, channel order and the whole
-configuration. onnxruntime checks it at three sizes before it is written.
+raw logits of the evaluated head. N is free, so are H and W unless the network is made for one size. The file carries
+classes, mean, std, channel order and the whole configuration. onnxruntime checks it in three shapes first.
 OUT.mindir: MindSpore's format, for images of one size."""
 _ONNX_EXAMPLES = """examples:
   python -m convert onnx runs/ddm/toy/torch network.onnx
@@ -145,7 +145,7 @@ def _add_verify(commands) -> None:
         "--on", metavar="A,B", help="torch, mindspore or onnx for each; else what the file is made for"
     )
     _config(command)
-    command.add_argument("--sizes", metavar="WxH,...", help="sizes of the drawn images (128x64,193x98,163x131)")
+    command.add_argument("--sizes", metavar="WxH,...", help="sizes of the drawn images (three, or the network's)")
     command.add_argument("--seed", type=int, default=0, help="of the drawn images")
     command.add_argument(
         "--data", action="store_true", help="use the validation set of the config, and score both on it"

@@ -13,18 +13,15 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from common.backends import open_backend
-from common.data.labels import class_set
-from common.data.toy_streets import draw
-from common.draws import generator
 from common.errors import UserError
 from common.tolerances import FLOOR_FACTOR, FLOOR_SLACK
+from convert.images import labelled_batch
 from convert.optimizer import State
 from convert.probe import Arrays, Probe, disturbed, side_probe, torch_probe
 from convert.sides import Side
 
 STEPS = 3
 ROUNDINGS = (1, 2, 3)  # seeds of the weights' further rounding
-SIZE = (128, 64)  # (width, height) of the batch
 RATES = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3, "ranger": 1e-3}  # changes must stand out of rounding
 
 
@@ -77,7 +74,7 @@ def deep(first: Side, second: Side) -> dict:
         torch_probe(torch, second),
         tuple(torch_probe(torch, second, wide=True, rounded=way) for way in ROUNDINGS),
     )
-    batch = _batch(second)
+    batch = labelled_batch(second.config)
     groups = {"layers": _gaps("layers", [probe.layers(batch["source_image"]) for probe in probes.each()])}
     losses, gradients = zip(*(probe.gradients(batch) for probe in probes.each()))
     groups |= {"losses": _gaps("losses", losses), "gradients": _gaps("gradients", gradients)}
@@ -110,15 +107,6 @@ def _steps(probes: Probes, batch: dict, rate: float) -> Iterator[tuple[list[Arra
 def _disturbed(state: State, way: int) -> State:
     slots = {slot: {name: disturbed(name, a, way) for name, a in items.items()} for slot, items in state.slots.items()}
     return State(slots, state.counters)
-
-
-def _batch(side: Side) -> dict[str, np.ndarray]:
-    """Return two drawn images with random labels in blocks, a tenth of them ignored."""
-    images = np.stack([draw(domain, 0, 0, SIZE)[0].transpose(2, 0, 1) for domain in ("game", "camera")])
-    rng = generator(0, "deep")
-    blocks = rng.integers(len(class_set(side.config.classes)), size=(2, SIZE[1] // 8, SIZE[0] // 8))
-    blocks[rng.random(blocks.shape) < 0.1] = 255
-    return {"source_image": images, "source_label": np.kron(blocks, np.ones((8, 8), np.int64)).astype(np.int32)}
 
 
 def _gaps(group: str, results: Sequence[Arrays], prefix: str = "") -> list[Gap]:

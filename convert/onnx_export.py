@@ -5,7 +5,7 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +17,17 @@ from common.errors import UserError
 from common.run_folder import digest_of
 from common.tolerances import LOGITS_ONNX
 from convert.formats.files import published
+from convert.images import fixed_size, shapes
 from convert.subject import Subject, fill
 
 OPSET = 18
-SIZES = ((1, 64, 96), (2, 65, 98), (3, 131, 67))  # (N, H, W) of the check: even, odd, and both
 CONFIG_KEY = "twinda.config"
 
 
 def export_onnx(subject: Subject, target: Path, opset: int = OPSET) -> dict[str, float]:
-    """Write ``target``: images (N, 3, H, W) float32, normalised -> raw logits of the evaluated head; N, H, W are free.
+    """Write ``target``: images (N, 3, H, W) float32, normalised -> raw logits of the evaluated head.
+
+    N is free; so are H and W, unless the network is made for images of one size.
 
     Returns:
         What was checked: "NxHxW" -> largest relative difference between onnxruntime and PyTorch.
@@ -34,8 +36,8 @@ def export_onnx(subject: Subject, target: Path, opset: int = OPSET) -> dict[str,
     """
     backend = open_backend("torch", device="cpu")
     objective = fill(backend, subject)
-    model = _with_metadata(_exported(objective, opset), subject)
-    checked = compare(objective, backend, session(model))
+    model = _with_metadata(_exported(objective, fixed_size(subject.config), opset), subject)
+    checked = compare(objective, backend, session(model), shapes(subject.config))
     worst = max(checked, key=lambda size: checked[size])
     if not checked[worst] <= LOGITS_ONNX:
         gap = f"{checked[worst]:.1e} at {worst}, allowed are {LOGITS_ONNX:.0e}"
@@ -64,10 +66,10 @@ def session(model: bytes | str):
         raise UserError(f"{name}: onnxruntime cannot load it ({str(error).splitlines()[0][:160]})") from error
 
 
-def compare(objective, backend, runner) -> dict[str, float]:
-    """Return "NxHxW" -> max|onnx - framework| / max|framework| for each of ``SIZES``."""
+def compare(objective, backend, runner, wanted: Sequence[tuple[int, int, int]]) -> dict[str, float]:
+    """Return "NxHxW" -> max|onnx - framework| / max|framework| for each (N, H, W) of ``wanted``."""
     result = {}
-    for count, height, width in SIZES:
+    for count, height, width in wanted:
         images = generator(0, "onnx", height, width).standard_normal((count, 3, height, width), np.float32)
         want = backend.numpy(objective.logits(backend.tensor(images)))
         (got,) = runner.run(None, {"images": images})
@@ -118,7 +120,8 @@ def metadata(model_properties: Mapping[str, str], place: str) -> dict:
     return json.loads(model_properties[CONFIG_KEY])
 
 
-def _exported(objective, opset: int) -> bytes:
+def _exported(objective, size: tuple[int, int] | None, opset: int) -> bytes:
+    """Return the file of a network for images of one size (width, height); None frees it."""
     import torch
     from torch import nn
 
@@ -136,14 +139,15 @@ def _exported(objective, opset: int) -> bytes:
     from torch_impl.nets.training import set_mode
 
     set_mode(objective.evaluated, False)
-    free = {"images": {0: "batch", 2: "height", 3: "width"}}
+    free = {"images": {0: "batch"} if size else {0: "batch", 2: "height", 3: "width"}}
+    example = torch.randn(2, 3, *(reversed(size) if size else (65, 97)))
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 Main(objective.evaluated).eval(),
-                (torch.randn(2, 3, 65, 97),),
+                (example,),
                 None,
                 dynamo=True,
                 dynamic_shapes=free,
@@ -168,6 +172,7 @@ def _with_metadata(model: bytes, subject: Subject) -> bytes:
     proto, config = onnx.load_from_string(model), subject.config
     whole = config.model_dump(mode="json")
     facts = {
+        "task": config.task,
         "classes": ",".join(class_set(config.classes).names),
         "mean": ",".join(map(str, config.input.mean)),
         "std": ",".join(map(str, config.input.std)),

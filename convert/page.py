@@ -16,6 +16,7 @@ td.number { text-align: right; }
 .holds { color: #17632f; } .fails { color: #a32020; }
 """
 _WORST = 15  # rows of a long table
+_WORDS = {"segmentation": ("pixels", "mIoU"), "classification": ("images", "accuracy")}
 
 
 def write(certificate: Certificate, folder: Path) -> None:
@@ -61,13 +62,14 @@ def html(certificate: Certificate) -> str:
 
 
 def _summary(certificate: Certificate) -> list[tuple[str, str]]:
+    unit, score = _WORDS[certificate.task]
     rows = [
         ("verdict", "holds" if certificate.holds else "FAILS"),
         ("worst relative error", f"{certificate.worst:.2e} (allowed {certificate.tolerance:.0e})"),
         ("median relative error", f"{certificate.median:.2e}"),
-        ("pixels with equal argmax", f"{100 * certificate.equal:.4f} %"),
+        (f"{unit} with equal argmax", f"{100 * certificate.equal:.4f} %"),
     ]
-    return rows + [(f"mIoU, {name}", f"{value:.4f}") for name, value in certificate.miou.items()]
+    return rows + [(f"{score}, {name}", f"{value:.4f}") for name, value in certificate.scores.items()]
 
 
 def _deep(certificate: Certificate) -> list[str]:

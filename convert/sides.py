@@ -32,11 +32,11 @@ class Side:
     weights: dict[str, np.ndarray]  # under PyTorch's names; empty for an ONNX file
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Return raw logits (N, C, h, w) float32 of images (N, 3, H, W) uint8 RGB."""
+        """Return raw logits (N, C, h, w), or (N, C), float32 of images (N, 3, H, W) uint8 RGB."""
         return self.backend.numpy(self.objective.logits(self.objective.normalise(self.backend.tensor(images))))
 
     def predictor(self):
-        """Return what predicts label maps, as the section ``evaluate`` says."""
+        """Return what predicts labels, as the section ``evaluate`` says."""
         return self.backend.predictor(self.objective, self.config.evaluate)
 
 
@@ -44,10 +44,10 @@ class OnnxObjective:
     """Lets onnxruntime compute the logits and a backend everything before and behind them."""
 
     def __init__(self, host, runner):
-        self.backend, self.normalise, self._runner = host.backend, host.normalise, runner
+        self.backend, self.config, self.normalise, self._runner = host.backend, host.config, host.normalise, runner
 
     def logits(self, images):
-        """Return raw logits (N, C, h, w) of normalised images, both the backend's tensors."""
+        """Return raw logits of normalised images, both the backend's tensors."""
         (result,) = self._runner.run(None, {"images": self.backend.numpy(images)})
         return self.backend.tensor(result)
 

@@ -10,12 +10,9 @@ import numpy as np
 from common.data.check import check
 from common.data.labels import class_set
 from common.data.roles import open_dataset
-from common.data.toy_streets import draw
 from common.evaluate import evaluate
 from common.tolerances import LOGITS, LOGITS_ONNX, PIXELS
 from convert.sides import Side, same_input
-
-SIZES = ((128, 64), (193, 98), (163, 131))  # (width, height): even, odd, and small
 
 
 @dataclass
@@ -26,9 +23,10 @@ class Certificate:
     inputs: list[str]
     worst: float  # largest relative error of a logit
     median: float  # median relative error
-    equal: float  # share of pixels with the same largest logit
+    equal: float  # share of pixels, or of classified images, with the same largest logit
     tolerance: float
-    miou: dict[str, float] = field(default_factory=dict)  # side -> percent, if data was given
+    task: str = "segmentation"
+    scores: dict[str, float] = field(default_factory=dict)  # side -> mIoU or accuracy, percent, if data was given
     deep: dict | None = None
     host: str = platform.platform()
     time: str = ""
@@ -75,28 +73,10 @@ def verify(first: Side, second: Side, images: Sequence[np.ndarray], named: Seque
         median=float(np.median(every)),
         equal=equal / pixels,
         tolerance=LOGITS_ONNX if "onnx" in (first.name, second.name) else LOGITS,
-        miou=_scores(first, second) if data else {},
+        task=first.config.task,
+        scores=_scores(first, second) if data else {},
         time=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     )
-
-
-def drawn_images(seed: int = 0, sizes: Sequence[tuple[int, int]] = SIZES) -> tuple[list[np.ndarray], list[str]]:
-    """Return images of toy streets, (3, H, W) uint8 RGB, one of each domain and size, and their names."""
-    images, names = [], []
-    for index, size in enumerate(sizes):
-        for domain in ("game", "camera"):
-            picture = draw(domain, seed, index, size)
-            images.append(np.ascontiguousarray(picture[0].transpose(2, 0, 1)))
-            names.append(f"toy streets, {domain} {index}, {size[0]}x{size[1]}, seed {seed}")
-    return images, names
-
-
-def data_images(side: Side, count: int) -> tuple[list[np.ndarray], list[str]]:
-    """Return the first images of the configuration's validation set, (3, H, W) uint8 RGB, and their names."""
-    dataset = open_dataset(side.config.data.val, class_set(side.config.classes), "data.val")
-    count = min(count, len(dataset))
-    images = [np.ascontiguousarray(dataset.image(index).transpose(2, 0, 1)) for index in range(count)]
-    return images, [f"data.val: {name}" for name in dataset.names[:count]]
 
 
 def _scores(first: Side, second: Side) -> dict[str, float]:

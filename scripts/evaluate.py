@@ -6,16 +6,20 @@
     python scripts/evaluate.py --backends mindspore,torch,onnx student.ckpt --config ddm/toy
     python scripts/evaluate.py ddm/gta5_to_cityscapes_100 --backend torch --weights student.pth
     python scripts/evaluate.py runs/ddm/toy/torch --image street.png --out out     # overlay of an image, or of a folder
+    python scripts/evaluate.py runs/s3d/digits/torch --image photos                # prints "path label confidence"
 
-Prints IoU of each class and the published numbers beside ours. --out receives scores.json and confusion.csv, with
---save-predictions also a PNG an image: train ids, or the label ids that the official Cityscapes evaluator reads.
+Prints IoU or accuracy of each class and the published numbers beside ours. --out receives scores.json and
+confusion.csv, with --save-predictions also a PNG an image: train ids, or the label ids that the official Cityscapes
+evaluator reads; for classification predictions.txt, "path label" a line.
 Weights of one framework are converted on their way to the other. Several backends: their differences, and the share
-of pixels on which each disagrees with the first; --out also receives disagreement.json and pictures of where.
+of pixels or images on which each disagrees with the first; --out also receives disagreement.json and pictures of where.
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,15 +34,17 @@ from common.checkpoint import verify, write_text  # noqa: E402
 from common.cli import run  # noqa: E402
 from common.config import Config, load_config  # noqa: E402
 from common.data.check import check  # noqa: E402
+from common.data.classification import fit  # noqa: E402
+from common.data.dataset import ImageDataset  # noqa: E402
 from common.data.files import read_image  # noqa: E402
 from common.data.labels import class_set  # noqa: E402
-from common.data.lists import scan  # noqa: E402
+from common.data.lists import scan, write_list  # noqa: E402
 from common.data.roles import open_dataset  # noqa: E402
 from common.data.transforms import resize_image  # noqa: E402
-from common.disagreement import Disagreement  # noqa: E402
+from common.disagreement import DISAGREEMENTS, Disagreement  # noqa: E402
 from common.errors import UserError  # noqa: E402
-from common.evaluate import Evaluation, evaluate  # noqa: E402
-from common.export import score_table, write_overlay, write_prediction, write_scores  # noqa: E402
+from common.evaluate import ClassEvaluation, Evaluation, evaluate, true_label  # noqa: E402
+from common.export import class_lines, score_table, write_overlay, write_prediction, write_scores  # noqa: E402
 from common.methods.supervised import OBJECTIVES  # noqa: E402
 from common.pictures import fitted, write_png  # noqa: E402
 from common.report.tables import Table, number  # noqa: E402
@@ -56,20 +62,23 @@ def main() -> int:
     console = Console(highlight=False)
     config, weights, title = _what(options)
     names = (options.backends or options.backend or _backend_of(weights)).split(",")
-    evaluations: dict[str, Evaluation] = {}
+    evaluations: dict[str, Evaluation | ClassEvaluation] = {}
     with TemporaryDirectory(prefix="twinda-") as folder:
-        disagreement = Disagreement(Path(folder), class_set(config.classes)) if len(names) > 1 else None
+        classes, kind = class_set(config.classes), DISAGREEMENTS[config.task]
+        disagreement = kind(Path(folder), classes) if len(names) > 1 else None
         for name in names:
             backend, predictor = _open(name, config, weights, options.device)
             part = name if len(names) > 1 else ""
             if options.image:
-                _predict_images(config, predictor, options, part)
+                (_classify_images if config.task == "classification" else _overlay_images)(
+                    config, predictor, options, part
+                )
             else:
                 watch = disagreement.watcher(name) if disagreement else None
                 evaluations[name] = _score(config, backend, predictor, options, part, watch)
             backend.close()
         if evaluations and disagreement and options.out:
-            _write_disagreement(disagreement, config, options.out)
+            _write_disagreement(disagreement, _dataset(config, options), options.out)
     if evaluations:
         console.print(f"{title}: {weights}", soft_wrap=True)
         console.print(score_table(evaluations).rich())
@@ -164,14 +173,25 @@ def _predictor(backend, config: Config, weights: Path):
     return backend.predictor(objective, config.evaluate)
 
 
-def _score(config: Config, backend, predictor, options: argparse.Namespace, part: str, watch=None) -> Evaluation:
-    """Predict the validation set, save what was asked for, return the scores; ``watch`` sees every prediction too."""
+def _dataset(config: Config, options: argparse.Namespace) -> ImageDataset:
+    """Return the images that are scored: those of --role, else the test set where there is one."""
+    role = options.role or ("test" if config.data.test else "val")
+    section = getattr(config.data, role)
+    if section is None:
+        raise UserError(f"--role {role}: {config.name} has no data.{role}")
+    return open_dataset(section, class_set(config.classes), f"data.{role}")
+
+
+def _score(config: Config, backend, predictor, options: argparse.Namespace, part: str, watch=None):
+    """Predict the images, save what was asked for, return the evaluation; ``watch`` sees every prediction too."""
     classes, out = class_set(config.classes), options.out and options.out / part
-    dataset = open_dataset(config.data.val, classes, "data.val")
+    dataset, chosen = _dataset(config, options), {}
     check(dataset)
 
     def save(index: int, prediction: np.ndarray, truth: np.ndarray) -> None:
-        if options.save_predictions:
+        if options.save_predictions and config.task == "classification":
+            chosen[index] = int(prediction[0])
+        elif options.save_predictions:
             write_prediction(out / "predictions", dataset.names[index], prediction, classes, options.save_predictions)
         if watch:
             watch(index, prediction, truth)
@@ -180,36 +200,61 @@ def _score(config: Config, backend, predictor, options: argparse.Namespace, part
     result = evaluate(predictor.labels, dataset, classes, *settings, save, backend)
     if out:
         write_scores(out, result)
+    if chosen:
+        write_list(out / "predictions.txt", [(dataset.names[i], str(label)) for i, label in sorted(chosen.items())])
     return result
 
 
-def _write_disagreement(disagreement: Disagreement, config: Config, out: Path) -> None:
+def _write_disagreement(disagreement: Disagreement, dataset: ImageDataset, out: Path) -> None:
     """Write where the backends disagree: numbers, and pictures of the images on which they do most."""
-    dataset = open_dataset(config.data.val, class_set(config.classes), "data.val")
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "disagreement.json", json.dumps(disagreement.record(), indent=1) + "\n")
-    pictures = disagreement.pictures(lambda index: fitted(dataset.image(index), dataset.label(index).shape[::-1]))
-    for name, picture in pictures.items():
+    for name, picture in disagreement.pictures(partial(_shown, dataset)).items():
         write_png(out / f"disagreement_{name}", picture)
 
 
-def _predict_images(config: Config, predictor, options: argparse.Namespace, part: str) -> None:
-    """Predict one image or a folder of them at their own size, and write overlays."""
+def _shown(dataset: ImageDataset, index: int) -> np.ndarray:
+    """Return an image at the size of its label map; as it is where it has none."""
+    truth = true_label(dataset, index)
+    return fitted(dataset.image(index), truth.shape[::-1]) if truth.ndim else dataset.image(index)
+
+
+def _images(place: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (name, image) of one image file, or of all below a folder."""
+    folder = place if place.is_dir() else place.parent
+    names = scan(folder, None) if place.is_dir() else [place.name]
+    if not names:
+        raise UserError(f"{place}: holds no image files")
+    for name in names:
+        yield name, read_image(folder / name)
+
+
+def _overlay_images(config: Config, predictor, options: argparse.Namespace, part: str) -> None:
+    """Predict label maps of one image or of a folder of them at their own size, and write overlays."""
     if not options.out:
         raise UserError("--image needs --out, the folder that receives the overlay")
     classes, size = class_set(config.classes), config.data.val.size
-    folder = options.image if options.image.is_dir() else options.image.parent
-    names = scan(folder, None) if options.image.is_dir() else [options.image.name]
-    if not names:
-        raise UserError(f"{options.image}: holds no image files")
-    for name in names:
-        image = read_image(folder / name)
+    for name, image in _images(options.image):
         seen = resize_image(image, size) if size else image
         labels = predictor.labels(np.ascontiguousarray(seen.transpose(2, 0, 1)[None]), image.shape[:2])[0]
         print(write_overlay(options.out / part / Path(name).parent, Path(name).stem, image, labels, classes))
 
 
-def _published(config: Config, evaluations: dict[str, Evaluation]) -> Table:
+def _classify_images(config: Config, predictor, options: argparse.Namespace, part: str) -> None:
+    """Print path, class and confidence of one image or of a folder of them; --out also receives classes.txt."""
+    lines = []
+    for name, image in _images(options.image):
+        seen = fit(image, config.data.val).transpose(2, 0, 1)
+        path = str(options.image / name) if options.image.is_dir() else str(options.image)
+        probabilities = predictor.scores(np.ascontiguousarray(seen[None]), "probabilities")
+        lines += class_lines([path], probabilities, class_set(config.classes))
+        print(f"{part}: {lines[-1]}" if part else lines[-1])
+    if options.out:
+        (options.out / part).mkdir(parents=True, exist_ok=True)
+        write_text(options.out / part / "classes.txt", "\n".join(lines) + "\n")
+
+
+def _published(config: Config, evaluations: dict[str, Evaluation | ClassEvaluation]) -> Table:
     """Return the numbers that the configuration says were published, beside ours."""
     header = ["row", "metric", "source", "published", *(f"ours, {name}" for name in evaluations)]
     table = Table("Published numbers beside ours", header, texts=3)
@@ -229,6 +274,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", help="configuration of a weights file that lies in no run folder")
     parser.add_argument("--stage", help="stage of the run; without it the last that was scored")
     parser.add_argument("--best", action="store_true", help="the weights that scored best on target labels (an oracle)")
+    parser.add_argument("--role", choices=("val", "test", "source_val"), help="images to score (test, else val)")
     parser.add_argument("--image", type=Path, help="predict this image, or all below this folder, instead of scoring")
     parser.add_argument("--out", type=Path, help="folder for scores, predictions and overlays")
     parser.add_argument("--scales", metavar="A,B", help="multi-scale prediction, for example 0.5,1.0,1.5")

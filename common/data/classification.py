@@ -53,9 +53,7 @@ class ClassificationDataset(ImageDataset):
 
     def fit(self, image: np.ndarray) -> np.ndarray:
         """Return an image, (H, W, 3) uint8, in the configured size, of which ``crop`` takes the middle."""
-        config = self.config
-        image = resize_image(image, config.size, config.resize) if config.size else image
-        return centre_crop(image, config.crop) if config.crop else image
+        return fit(image, self.config)
 
     def subset(self, positions: Sequence[int]) -> Self:
         """Return the dataset of some of the images, in this order."""
@@ -96,6 +94,16 @@ class ClassificationDataset(ImageDataset):
         if label is not None and label >= len(self.classes):
             raise UserError(f"{place}: label {label}, but there are {len(self.classes)} classes (classes.names)")
         return label
+
+
+def fit(image: np.ndarray, config: ClassificationDatasetConfig) -> np.ndarray:
+    """Return an image, (H, W, 3) uint8, as a dataset shows it that is not augmented: resized, its middle cut out.
+
+    Raises:
+        UserError: If it is smaller than the crop.
+    """
+    image = resize_image(image, config.size, config.resize) if config.size else image
+    return centre_crop(image, config.crop) if config.crop else image
 
 
 def found_list(config: ClassificationDatasetConfig) -> Path:

@@ -19,3 +19,7 @@ class NetworkBase(Strict):
     weights: Path | None = None  # initial weights; None draws them by ``init`` from the seed
     may_miss: tuple[str, ...] = ()  # prefixes of keys that ``weights`` need not hold
     may_exceed: tuple[str, ...] = ()  # prefixes of keys of ``weights`` that are dropped
+
+    def any_size(self) -> bool:
+        """Return whether images of any size will do; else the network is made for one."""
+        return True

@@ -19,6 +19,10 @@ class PlainBase(ClassifierBase):
     activation: Literal["relu", "softplus"] = "relu"  # softplus and average: smooth form for gradient tests
     pool: Literal["max", "average"] = "max"
 
+    def any_size(self) -> bool:
+        """Return that images of one size alone end in a map of ``grid`` cells a side."""
+        return False
+
     def dropout_rate(self) -> float:
         """Return the probability with which a unit is set to zero."""
         return self.dropout

@@ -22,3 +22,7 @@ class ResNetConfig(ClassifierBase):
     freeze_bn_stats: bool = False  # running statistics are used and kept in training too
     activation: Literal["relu", "softplus"] = "relu"  # softplus and average: smooth form for gradient tests
     pool: Literal["max", "average"] = "max"
+
+    def any_size(self) -> bool:
+        """Return whether the last map is averaged whatever its size."""
+        return self.average == "global"

@@ -6,7 +6,7 @@ from common.report.collect import Row, Run
 from common.report.tables import NOTHING, Table, difference, number
 
 BASELINES = "baselines/"  # how the names of the rows begin that a method is compared with
-MEASURES = {"iou": "IoU", "recall": "accuracy"}  # key of the classes' values in a record -> what they are
+MEASURES = {"iou": "IoU", "recall": "Accuracy"}  # key of the classes' values in a record -> what they are
 CHARTED = ("mIoU", "accuracy")  # how the names of scores begin whose course is drawn
 _MOST = 40  # classes that a terminal shows
 
@@ -44,7 +44,7 @@ def class_table(runs: Sequence[Run]) -> Table:
     """Return the score of every class and all means, last weights: one line a stage and run, and their difference."""
     classes, means, measure = _score_names(runs)
     header = ["row", "framework", *means, *classes]
-    table = Table(f"{_capital(measure)} of each class in percent, last weights", header, texts=2)
+    table = Table(f"{measure} of each class in percent, last weights", header, texts=2)
     for stage, title in stages_of(runs).items():
         found = {name: _scores(run.row(stage)) for name, run in zip(labels(runs), runs) if run.row(stage)}
         for name, scores in found.items():
@@ -63,7 +63,7 @@ def short_table(runs: Sequence[Run], stages: Sequence[str]) -> Table:
     classes = classes if len(classes) <= _MOST else []
     titles, names = stages_of(runs), [*labels(runs), *(["diff."] if len(runs) == 2 else [])]
     columns = [f"{titles[stage].split(':')[0]}\n{name}" for stage in stages for name in names]
-    table = Table(f"{_capital(measure)} in percent, last weights", ["class", *columns])
+    table = Table(f"{measure} in percent, last weights", ["class", *columns])
     for name in [*classes, *means]:
         cells = []
         for stage in stages:
@@ -122,7 +122,7 @@ def _value(row: Row | None, which: str = "last") -> float | None:
 
 
 def class_scores(record: dict) -> tuple[dict[str, float | None], str]:
-    """Return the value of each class in the record of an evaluation, and what it is: "IoU" or "accuracy"."""
+    """Return the value of each class in the record of an evaluation, and what it is: "IoU" or "Accuracy"."""
     key = next(key for key in MEASURES if key in record)
     return record[key], MEASURES[key]
 
@@ -137,7 +137,3 @@ def _score_names(runs: Sequence[Run]) -> tuple[list[str], list[str], str]:
     record = next(row.last for run in runs for row in run.rows)
     values, measure = class_scores(record)
     return list(values), list(record["summary"]), measure
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

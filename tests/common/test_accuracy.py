@@ -79,9 +79,10 @@ def test_tables_and_lines() -> None:
     """Per class and in the mean, side by side; one line an image."""
     one, other = (evaluate(guess, Images([0, 1, 1], g), CLASSES) for g in ([0, 1, 1], [0, 1, 2]))
     table = score_table({"torch": one, "mindspore": other})
-    assert table.title == "accuracy in percent" and table.rows[1] == ("bus", "100.00", "50.00", "+50.00")
+    assert table.title == "Accuracy in percent" and table.rows[1] == ("bus", "100.00", "50.00", "+50.00")
     assert table.rows[7][0] == "accuracy" and table.rows[7][3] == "+33.33"
     assert class_lines(["a.png"], np.array([[0.1, 0.7, 0.2]]), CLASSES) == ["a.png bus 0.7000"]
+    assert class_lines(["a b.png"], np.array([[0.1, 0.7, 0.2]]), CLASSES) == ["a b.png\tbus\t0.7000"]
 
 
 def test_disagreement_of_classes(tmp_path) -> None:

@@ -9,9 +9,10 @@ from common.backends import open_backend
 from common.config import load_config
 from common.errors import UserError
 from convert.__main__ import main
+from convert.images import drawn_images
 from convert.sides import open_side
 from convert.single import convert_file
-from convert.verify import drawn_images, verify
+from convert.verify import verify
 from tests.convert.checkpoints import write_pth
 from tests.twins import need_both
 

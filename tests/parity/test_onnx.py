@@ -5,9 +5,12 @@ import pytest
 
 from common.backends import open_backend
 from common.config import load_config
+from common.data.labels import class_set
 from common.draws import generator
+from common.methods.supervised import OBJECTIVES
 from common.tolerances import LOGITS_ONNX
-from convert.onnx_export import CONFIG_KEY, SIZES, export_mindir, export_onnx, metadata, session
+from convert.images import shapes
+from convert.onnx_export import CONFIG_KEY, export_mindir, export_onnx, metadata, session
 from convert.reading import read
 from convert.sides import open_side
 from convert.subject import Subject, fill
@@ -15,10 +18,22 @@ from tests.compare import assert_close
 from tests.twins import need_both
 
 pytestmark = pytest.mark.slow
-NETWORKS = {
-    "deeplabv2-18, torch pooling": ["network.depth=18", "network.maxpool=ceil"],
-    "deeplabv2-50, MindSpore pooling": ["network.depth=50", "network.maxpool=same", "network.aux=false"],
-    "deeplabv2-101, torchvision form": ["network.depth=101", "network.maxpool=floor", "network.stride_in=conv2"],
+DDM, DIGITS = "ddm/toy", "supervised/digits"
+NETWORKS = {  # name -> (configuration, settings)
+    "deeplabv2-18, torch pooling": (DDM, ["network.depth=18", "network.maxpool=ceil", "network.width=8"]),
+    "deeplabv2-50, MindSpore pooling": (
+        DDM,
+        ["network.depth=50", "network.maxpool=same", "network.aux=false", "network.width=8"],
+    ),
+    "deeplabv2-101, torchvision form": (
+        DDM,
+        ["network.depth=101", "network.maxpool=floor", "network.stride_in=conv2", "network.width=8"],
+    ),
+    "resnet-10, any size": (DIGITS, ["network.width=8"]),
+    "alexnet, one size": (
+        DIGITS,
+        ["network={name: alexnet, width: 4, hidden: 8, grid: 1}", "data.val.size=[63, 64]"],
+    ),
 }
 
 
@@ -32,8 +47,8 @@ def backends():
 @pytest.fixture(scope="module", params=NETWORKS)
 def subject(request, backends, tmp_path_factory) -> Subject:
     """A trained-like network: running statistics that are not those of the start."""
-    config = load_config("ddm/toy", [*NETWORKS[request.param], "network.width=8"])
-    objective = backends["torch"].build(config, "supervised")
+    config = load_config(*NETWORKS[request.param])
+    objective = backends["torch"].build(config, OBJECTIVES[config.task])
     weights = objective.state()["model"]
     rng = generator(0, "statistics")
     for name, array in weights.items():
@@ -46,21 +61,25 @@ def subject(request, backends, tmp_path_factory) -> Subject:
 
 def test_onnx_equals_both_frameworks_at_three_sizes(subject, backends, tmp_path):
     checked = export_onnx(subject, tmp_path / "network.onnx")
-    assert len(checked) == len(SIZES) and max(checked.values()) <= LOGITS_ONNX
+    wanted = shapes(subject.config)
+    assert len(checked) == len(wanted) == 3 and max(checked.values()) <= LOGITS_ONNX
     runner = session(str(tmp_path / "network.onnx"))
     objectives = {name: fill(backend, subject) for name, backend in backends.items()}
-    for count, height, width in SIZES:
+    for count, height, width in wanted:
         images = generator(1, height).standard_normal((count, 3, height, width), np.float32)
         (got,) = runner.run(None, {"images": images})
         for name, backend in backends.items():
             want = backend.numpy(objectives[name].logits(backend.tensor(images)))
             assert_close(f"{name} {count}x{height}x{width}", got, want, LOGITS_ONNX)
     told = runner.get_modelmeta().custom_metadata_map
-    assert told["channel_order"] == "bgr" and len(told["classes"].split(",")) == 19
-    assert told["mean"].startswith("104.00698793,") and len(told["config_digest"]) == 64
-    assert metadata(told, "file")["network"]["depth"] == subject.config.network.depth
+    config = subject.config
+    assert told["channel_order"] == config.input.order and told["classes"].split(",") == [
+        *class_set(config.classes).names
+    ]
+    assert told["mean"].startswith(f"{config.input.mean[0]},") and len(told["config_digest"]) == 64
+    assert told["task"] == config.task and metadata(told, "file")["network"]["name"] == config.network.name
     assert CONFIG_KEY in told and {o.version for o in runner_opsets(tmp_path / "network.onnx")} == {18}
-    images = generator(2, "images").integers(0, 256, (2, 3, 40, 56), dtype=np.uint8)
+    images = generator(2, "images").integers(0, 256, (2, 3, *wanted[0][1:]), dtype=np.uint8)
     alone, native = open_side(tmp_path / "network.onnx"), objectives["torch"].predict(images)
     assert_close("uint8 images", alone.logits(images), backends["torch"].numpy(native), LOGITS_ONNX)
 
@@ -75,8 +94,9 @@ def test_mindir_is_read_back_by_mindspore(subject, backends, tmp_path):
     import mindspore
     from mindspore import nn
 
-    export_mindir(subject, tmp_path / "network.mindir", (56, 40))
+    height, width = shapes(subject.config)[0][1:]
+    export_mindir(subject, tmp_path / "network.mindir", (width, height))
     network = nn.GraphCell(mindspore.load(str(tmp_path / "network.mindir")))
-    images = generator(3, "images").standard_normal((1, 3, 40, 56), np.float32)
+    images = generator(3, "images").standard_normal((1, 3, height, width), np.float32)
     want = fill(backends["mindspore"], subject).logits(backends["mindspore"].tensor(images))
     assert_close("mindir", network(mindspore.Tensor(images)).asnumpy(), want.asnumpy(), 0.0)

@@ -1,0 +1,87 @@
+"""Rung P5 for classification, and several processes: whole runs of S+T on class folders, by configuration alone."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from common import checkpoint
+from common.backends import open_backend
+from common.config import load_config
+from convert.folder import convert_folder
+from tests.compare import assert_close
+from tests.e2e.classes import write_config, write_data
+from tests.e2e.runs import ROOT, environment
+from tests.e2e.test_handover import HALF, OTHER, STEPS, compare, final, train
+from tests.e2e.test_processes import LAUNCHERS, VENV, free_port
+from tests.tolerances import GRADIENT
+from tests.twins import need_both
+
+pytestmark = pytest.mark.slow
+TRAINED = ("baselines/source_only", "supervised")
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """A run of two stages with averaged weights."""
+    root = tmp_path_factory.mktemp("classes")
+    settings = {"steps": STEPS, "checkpoint_every": STEPS, "batch_size": 2, "ema": 0.9}
+    return load_config(write_config(root / "own.yaml", write_data(root / "data"), train=settings))
+
+
+@pytest.fixture(scope="module")
+def backends():
+    need_both()
+    return {name: open_backend(name, device="cpu", compile=False) for name in OTHER}
+
+
+def test_begun_on_one_framework_goes_on_with_the_other(config, backends, tmp_path):
+    """In the middle of S+T, in both directions, against the whole runs of both frameworks."""
+    weights = backends["torch"].build(config, "supervised_classes").state()["model"]
+    start = {name: array for name, array in weights.items() if "num_batches" not in name}
+    whole = {}
+    for name, backend in backends.items():
+        train(config, backend, tmp_path / "whole" / name)
+        whole[name] = final(tmp_path / "whole" / name, TRAINED)
+    compare(whole["mindspore"], whole["torch"], start)
+    for first, other in OTHER.items():
+        before, after = tmp_path / first / first, tmp_path / first / other
+        train(config, backends[first], before, stop_after=STEPS + HALF)
+        convert_folder(before, after)
+        train(config, backends[other], after, resume=True)
+        got = final(after, TRAINED)
+        for name in whole:
+            compare(got, whole[name], start)
+        done = [checkpoint.read_json(after / f"stages/{name}/done.json")["backend"]["name"] for name in TRAINED]
+        assert done == [first, other]
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path, backend: str) -> None:
+    """The change of every weight over two steps; BatchNorm's statistics are frozen, or each process had its own."""
+    pytest.importorskip(backend)
+    write_data(tmp_path / "data")
+    found = {}
+    for processes in (1, 2):
+        network = {"freeze_bn_stats": True}
+        settings = {"steps": 2, "checkpoint_every": 2, "batch_size": 4 // processes}
+        config = write_config(tmp_path / "own.yaml", tmp_path / "data", network=network, train=settings, baselines=[])
+        words = [
+            "bash",
+            str(ROOT / "scripts" / LAUNCHERS[backend]),
+            str(config),
+            "--out",
+            str(tmp_path / str(processes)),
+        ]
+        words += ["--compile", "off"] if backend == "mindspore" else []
+        more = {"NPROC": str(processes), "MASTER_PORT": str(free_port()), "LOG_DIR": str(tmp_path), "TWINDA_VENV": VENV}
+        done = subprocess.run(words, cwd=ROOT, env=environment(**more), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        run = tmp_path / str(processes) / "own" / backend
+        (folder,) = checkpoint.steps(run / "stages/supervised/checkpoints")
+        found[processes], info = checkpoint.load(open_backend(backend, device="cpu"), folder)
+        scores = checkpoint.read_json(run / "stages/supervised/done.json")["scores"]["last"]
+        assert info["world"] == processes and sum(map(sum, scores["confusion"])) == 6
+    for part in ("model", "optimizer"):
+        for name, want in found[1][part].items():
+            assert_close(f"{part} {name}", found[2][part][name], want, GRADIENT)
