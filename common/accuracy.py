@@ -49,6 +49,11 @@ def place_of_truth(truth: int, guesses: np.ndarray) -> int:
     return int(found[0]) if found.size else GUESSES
 
 
+def correct(matrix: np.ndarray) -> float:
+    """Return the share of images on the diagonal of a confusion matrix in percent, not rounded; NaN without images."""
+    return 100.0 * float(np.trace(matrix)) / total if (total := int(matrix.sum())) else float("nan")
+
+
 def accuracy(matrix: np.ndarray, places: np.ndarray, classes: ClassSet, left_out: Sequence[str] = ()) -> Accuracy:
     """Return the scores of counted predictions.
 

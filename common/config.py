@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from common.data.roles import DATASETS
 from common.errors import UserError
 from common.methods import METHODS
+from common.methods.baselines import Baseline
 from common.networks import DEFAULT, FAMILIES, NetworkConfig
 from common.schema import (
     ClassesConfig,
@@ -64,7 +65,7 @@ class Config(Strict):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     method: MethodConfig
-    baselines: tuple[Literal["source_only", "target_only", "joint"], ...] = ()  # rows beside the method
+    baselines: tuple[Baseline, ...] = ()  # rows beside the method
     published: tuple[PublishedRow, ...] = ()
 
     @model_validator(mode="before")

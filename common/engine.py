@@ -5,8 +5,9 @@ is in its last checkpoint; the data need no more than the number of the step.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ from common.inputs import score_inputs, stage_inputs
 from common.keeper import Keeper, on_writer
 from common.log import Pace, RunLog, StageLog
 from common.meter import Clock, Meter
+from common.patience import due
+from common.refresh import spans
 from common.run_folder import RunFolder, StageFolder, differences, digest_of
 from common.schedules import learning_rate
-from common.stage import Stage, StageContext, reference
+from common.stage import Batch, Stage, StageContext, reference
 from common.stop import Stopped, StopSignal
 
 TEST = "test"  # role of the images that are scored when the weights are chosen
@@ -37,6 +40,7 @@ class Engine:
         self.stages = {stage.name: stage for stage in stages}
         self.folder, self.log = folder, log
         self.outputs: dict[str, dict] = {}  # finished stage -> digests of what it made
+        self.done: dict[str, int] = {}  # finished stage -> steps it took
         self.stop = StopSignal(backend)
 
     def run(self, wanted: str = "*") -> None:
@@ -69,7 +73,7 @@ class Engine:
                     marker = self._do(stage, place, inputs)
                 else:
                     continue
-                self.outputs[stage.name] = marker["outputs"]
+                self.outputs[stage.name], self.done[stage.name] = marker["outputs"], marker["steps"]
                 self.backend.release()
 
     def _do(self, stage: Stage, place: StageFolder, inputs: dict) -> dict:
@@ -78,7 +82,7 @@ class Engine:
         marker = {"digest": digest_of(inputs), "inputs": inputs, "outputs": {}, "scores": {}, "steps": stage.steps}
         if stage.objective:
             objective = self.objective(stage)
-            marker["scores"] = self._train_and_score(stage, place, objective)
+            marker["scores"], marker["steps"] = self._train_and_score(stage, place, objective)
             marker["outputs"] = keeper.weights_made(place)
         if stage.produce:
             network = objective if stage.objective else self._frozen_network(stage)
@@ -89,41 +93,45 @@ class Engine:
         on_writer(self.backend, lambda: (checkpoint.prune(place.checkpoints, 1), place.finish(marker)))
         return marker
 
-    def _train_and_score(self, stage: Stage, place: StageFolder, objective: Any) -> dict:
-        """Train to the end from wherever the stage stands; return the scores of the last and the best weights."""
+    def _train_and_score(self, stage: Stage, place: StageFolder, objective: Any) -> tuple[dict, int]:
+        """Train to the end from wherever the stage stands; return the scores of last and best weights, and the step."""
         config = stage.configured(self.config)
         keep = Keeper(config, self.backend, stage, place, self.log)
         step, meter = keep.restore(objective)
         with self.log.stage(stage.name, step, stage.steps) as log:
             if stage.steps:
-                self._train(stage, objective, step, meter, keep, log)
+                step = self._train(stage, objective, step, meter, keep, log)
             else:  # weights that a file gave are handed on as they are
                 keep.save(objective, 0, meter)
             if not stage.score:
-                return {}
-            last = self._score(stage, objective, log, stage.steps, final=True)
+                return {}, step
+            last = self._score(stage, objective, log, step, final=True)
             if config.train.evaluate_every:
-                keep.keep_if_best(objective, stage.steps, last)
-            return self._reported(stage, objective, log, {"last": last, "best": keep.best()})
+                keep.keep_if_best(objective, step, last)
+            return self._reported(stage, objective, log, {"last": last, "best": keep.best()}), step
 
-    def _train(self, stage: Stage, objective: Any, step: int, meter: Meter, keep: Keeper, log: StageLog) -> None:
-        """Run the steps after ``step``. Losses stay on the device until they are logged or a checkpoint is due."""
+    def _train(self, stage: Stage, objective: Any, step: int, meter: Meter, keep: Keeper, log: StageLog) -> int:
+        """Run the steps after ``step``; return how many are done at the end, fewer when the score rises no more.
+
+        Losses stay on the device until they are logged or a checkpoint is due.
+        """
+        if keep.patience.exhausted:
+            return step
         config, clock, logged = stage.configured(self.config), Clock(), step
-        train = config.train
-        workers = self.config.data.workers, self.config.data.prefetch
-        source = batches(stage.batches(self.context(stage)), step, stage.steps, *workers)
+        train, begun = config.train, self._begun(stage)
+        source = self._batches(stage, objective, step)
         with closing(source), self.stop.at_next_step():
             for batch in source:
                 clock.lap("data")
-                lr = learning_rate(config.optim, step, stage.steps)
+                lr = learning_rate(config.optim, begun + step, stage.steps)
                 meter.add(objective.step(batch, lr))
                 step += 1
                 clock.lap("step")
 
                 last, to_log = step == stage.steps, step % train.log_every == 0
                 stopping = self.stop.asked(together=to_log)
-                to_score = stage.score and not last and _due(step, train.evaluate_every)
-                to_save = last or stopping or _due(step, train.checkpoint_every)
+                to_score = stage.score and not last and due(begun + step, train.evaluate_every, train.evaluate_offset)
+                to_save = last or stopping or due(step, train.checkpoint_every)
                 to_keep = step in stage.snapshots
                 if to_log or to_score or to_save or to_keep:
                     meter.check(f"{stage.name}, step {step}")  # the device catches up here
@@ -132,16 +140,41 @@ class Engine:
                     log.losses(step, meter.take(), lr, Pace(*clock.take(step - logged), self.backend.memory_gib()))
                     logged = step
                 if to_score:
-                    keep.keep_if_best(objective, step, self._score(stage, objective, log, step))
+                    scores = self._score(stage, objective, log, step)
+                    keep.keep_if_best(objective, step, scores)
+                    keep.patience.see(scores["value"] or 0.0)
                 if to_keep:
                     keep.keep_snapshot(objective, step)
-                if to_save:
+                if to_save or keep.patience.exhausted:
                     log.sync()
                     keep.save(objective, step, meter)
                 if stopping:
                     raise Stopped(f"{stage.name}: stopped and saved after step {step} of {stage.steps}", stopping)
                 log.advance(step)
                 clock.lap("other")
+                if keep.patience.exhausted:
+                    self.log.note(f"{stage.name}: ends after step {step} of {stage.steps}, the score rises no more")
+                    break
+        return step
+
+    def _batches(self, stage: Stage, objective: Any, step: int) -> Iterator[Batch]:
+        """Yield the batches of the steps after ``step``; before some of them the stage's memory is refreshed."""
+        workers, predictor = (self.config.data.workers, self.config.data.prefetch), None
+        every = stage.refresh and stage.refresh.every
+        for first, stop, refreshes in spans(step, stage.steps, every, self._begun(stage)):
+            if refreshes:
+                predictor = predictor or self.backend.predictor(objective, stage.configured(self.config).evaluate)
+                known = self.context(stage), predictor, self.backend, objective.memory(), first
+                objective.load_memory(stage.refresh.find(*known))
+            context = self.context(stage)
+            if stage.refresh:
+                context = replace(context, memory=objective.memory())
+            with closing(batches(stage.batches(context), first, stop, *workers)) as source:
+                yield from source
+
+    def _begun(self, stage: Stage) -> int:
+        """Return the steps of the stage before whose count goes on."""
+        return self.done[reference(stage.start).stage] if stage.carry else 0
 
     def objective(self, stage: Stage) -> Any:
         """Build a stage's objective with its frozen networks, and the weights it starts from."""
@@ -149,6 +182,9 @@ class Engine:
         objective = self.backend.build(stage.configured(self.config), stage.objective, frozen=frozen)
         if stage.start:
             objective.load_weights(self._handed_on(stage.start))
+        if stage.carry:
+            before = self.folder.stage(reference(stage.start).stage)
+            objective.load_optimizer(keeper.optimizer_of(self.backend, before))
         return objective
 
     def context(self, stage: Stage, folder: Path | None = None) -> StageContext:
@@ -264,7 +300,3 @@ class Engine:
         """Return the weights of a finished stage that a reference means."""
         name, which, part = reference(text)
         return keeper.handed_on(self.backend, self.folder.stage(name), which or self.config.train.hand_on, part)
-
-
-def _due(step: int, every: int | None) -> bool:
-    return bool(every) and step % every == 0

@@ -9,6 +9,7 @@ from common import checkpoint
 from common.errors import UserError
 from common.log import RunLog
 from common.meter import Meter
+from common.patience import Patience
 from common.run_folder import StageFolder, digest_of
 from common.stage import Stage
 
@@ -20,6 +21,7 @@ class Keeper:
 
     def __init__(self, config: Any, backend: Any, stage: Stage, place: StageFolder, log: RunLog):
         self._config, self._backend, self._stage, self._place, self._log = config, backend, stage, place, log
+        self.patience = Patience(config.train.patience)
 
     def restore(self, objective: Any) -> tuple[int, Meter]:
         """Load the newest whole checkpoint into ``objective``; return the steps done and the meter as it was then."""
@@ -31,6 +33,7 @@ class Keeper:
             began = f"{self._stage.name}: begun with {info['world']} processes"
             self._log.warn(f"{began}, goes on with {self._backend.world}: equal within tolerance, not to the bit")
         objective.load_state(parts)
+        self.patience.load(info.get("patience", {}))
         self._log.note(f"{self._stage.name}: goes on after step {info['step']}")
         return info["step"], Meter(self._backend, info["meter"])
 
@@ -38,7 +41,7 @@ class Keeper:
         """Publish the checkpoint after ``step`` and drop the oldest."""
 
         def write() -> None:
-            info = {**self._info(step), "meter": meter.state()}
+            info = {**self._info(step), "meter": meter.state(), "patience": self.patience.state()}
             final = self._place.checkpoints / checkpoint.name_of(step)
             checkpoint.save(self._backend, final, objective.state(), info)
             checkpoint.prune(self._place.checkpoints, self._config.train.keep)
@@ -117,6 +120,16 @@ def handed_on(backend: Any, place: StageFolder, which: str, part: str | None = N
     if part and part not in parts:
         raise UserError(f"{folder}: holds no weights called {part}")
     return parts[part] if part else weights_of(parts)
+
+
+def optimizer_of(backend: Any, place: StageFolder) -> dict:
+    """Return the state of the optimizer with which a finished stage ended.
+
+    Raises:
+        UserError: If the checkpoint is missing or damaged.
+    """
+    parts, _ = checkpoint.load(backend, place.handed_on("last"), only=("optimizer",))
+    return parts["optimizer"]
 
 
 def weights_made(place: StageFolder) -> dict:

@@ -37,6 +37,15 @@ class Patience:
             self.failures += 1
         return self.exhausted
 
+    def state(self) -> dict:
+        """Return what a checkpoint keeps."""
+        return {"best": self.best, "beside": self.beside, "failures": self.failures}
+
+    def load(self, state: dict) -> None:
+        """Take over what ``state`` returned; an empty one leaves everything as it is."""
+        self.best, self.beside = state.get("best", self.best), state.get("beside", self.beside)
+        self.failures = state.get("failures", self.failures)
+
     @property
     def exhausted(self) -> bool:
         """Whether there were more failures than are borne."""

@@ -57,7 +57,8 @@ def _one_step(engine: Engine, stage: Stage, console: Console) -> float:
     """Do two steps of a stage, tell the losses of the first, return the seconds of the second (the first compiles)."""
     backend, config = engine.backend, stage.configured(engine.config)
     frozen = {role: _untrained(engine, text) for role, text in stage.frozen.items()}
-    objective, batch = backend.build(config, stage.objective, frozen=frozen), stage.batches(engine.context(stage))
+    objective = backend.build(config, stage.objective, frozen=frozen)
+    batch = stage.batches(stage.rehearsed(engine.context(stage)))
     rate = learning_rate(config.optim, 0, stage.steps)
     losses = {name: float(backend.numpy(value)) for name, value in objective.step(batch(0), rate).items()}
     started = time.perf_counter()

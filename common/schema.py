@@ -215,6 +215,8 @@ class TrainConfig(Strict):
     checkpoint_every: PositiveInt = 2_000
     keep: PositiveInt = 2  # newest checkpoints kept in a running stage
     evaluate_every: PositiveInt | None = None  # steps; None evaluates only at the end of a stage
+    evaluate_offset: NonNegativeInt = 0  # evaluations are so many steps later; 1 as in code that counts from step 0
+    patience: NonNegativeInt | None = None  # evaluations in a row below the best that are borne; one more ends a stage
     hand_on: Literal["last", "best"] = "last"  # which weights a stage hands on; best is chosen on target labels
 
 

@@ -4,7 +4,7 @@ Methods are lists of stages (``common/methods``); the engine runs them in order.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ class StageContext:
         stage: Name of the stage; part of every position of a draw.
         folder: The stage's own folder.
         folders: Folders of the finished stages by name: pseudo-labels, thresholds, weights.
+        memory: What the stage found with its own network when it was last refreshed; empty for most.
         rank: This process among ``world`` processes.
         world: Number of processes.
     """
@@ -32,6 +33,7 @@ class StageContext:
     stage: str
     folder: Path
     folders: dict[str, Path]
+    memory: dict[str, np.ndarray] = field(default_factory=dict)
     rank: int = 0
     world: int = 1
 
@@ -42,6 +44,24 @@ class StageContext:
         """
         first = (step * self.world + self.rank) * batch_size
         return range(first, first + batch_size)
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """What a stage finds again and again with its own network, and its next batches depend on: pseudo-labels.
+
+    It becomes the memory of the objective, and so a part of every checkpoint.
+
+    Attributes:
+        every: Steps between two refreshes; the first is before the first step.
+        find: Given the context, a predictor of the network, the backend, the memory so far, and the steps done in this
+            stage, returns the new memory.
+        stand_in: Given the context, returns a memory for a look at batches without a network.
+    """
+
+    every: int
+    find: Callable[[StageContext, Any, Any, dict[str, np.ndarray], int], dict[str, np.ndarray]]
+    stand_in: Callable[[StageContext], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -67,6 +87,8 @@ class Stage:
         scored_on: Role of the images that its weights are chosen on; "source_val" for a network of the source domain.
         changes: What this stage has otherwise than the run: section of the configuration -> key -> value.
         snapshots: Steps after which the weights are kept for good, for later stages to refer to.
+        carry: Whether the optimizer and the count of steps go on as well where ``start`` stopped.
+        refresh: What is found again and again while the stage trains.
     """
 
     name: str
@@ -84,6 +106,8 @@ class Stage:
     scored_on: str = "val"
     changes: dict[str, dict[str, Any]] = field(default_factory=dict)
     snapshots: tuple[int, ...] = ()
+    carry: bool = False
+    refresh: Refresh | None = None
 
     def configured(self, config: Any) -> Any:
         """Return the configuration of this stage: the run's with ``changes``.
@@ -97,6 +121,10 @@ class Stage:
             for name, section in sections.items()
         }
         return config.model_copy(update=changed) if changed else config
+
+    def rehearsed(self, context: StageContext) -> StageContext:
+        """Return a context for a look at batches without a trained network: its memory is made up."""
+        return replace(context, memory=self.refresh.stand_in(context)) if self.refresh else context
 
     def upstream(self) -> tuple[str, ...]:
         """Names of the stages that must be finished before this one."""

@@ -21,7 +21,7 @@ from ms_impl.compiled import Compiled
 from ms_impl.execution import lower_precision, running_statistics, synchronise
 from ms_impl.nets import build_network
 from ms_impl.nets.recompute import recompute_blocks
-from ms_impl.nets.training import parameter_groups, set_mode
+from ms_impl.nets.training import parameter_groups, set_mode, share_parameters
 from ms_impl.optim import Optimizer, all_finite, clip_by_global_norm
 from ms_impl.passes import Pass, Trained
 from ms_impl.weights import get_weights, set_weights
@@ -70,7 +70,7 @@ class Objective(nn.Cell):
         self._start_average()
         # Changing modes would compile the step again; so predictions have cells of their own, with the same parameters
         mirror = None if self.average else self._new_network(self.network_config())
-        self._mirror = mirror and _share_parameters(self.network, mirror)
+        self._mirror = mirror and share_parameters(self.network, mirror)
         self._reversed, self._scale = config.input.order == "bgr", config.input.scale
         self._mean, self._std = (_per_channel(value, backend) for value in (config.input.mean, config.input.std))
         self._scaler = LossScale() if config.train.precision == "fp16" else None
@@ -230,6 +230,14 @@ class Objective(nn.Cell):
         set_weights(self.network, weights, "weights", may_miss, may_exceed)
         self._start_average()
 
+    def load_optimizer(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take over the moments with which another stage of the same network ended.
+
+        Raises:
+            UserError: With the missing, unexpected and misshapen names.
+        """
+        self.main.optimizer.load_state(state)
+
     def _new_network(self, described: NetworkConfig, trains: bool = False) -> Network:
         """Return a network on the device; one that does not train is in evaluation mode for good."""
         train = self.config.train
@@ -268,14 +276,6 @@ class Objective(nn.Cell):
         for value, mean in zip(statistics, means[len(gradients) :]):
             ops.assign(value, mean)
         return means[: len(gradients)]
-
-
-def _share_parameters(network: Network, other: Network) -> Network:
-    """Give ``other``, of the same architecture, the very parameters of ``network``."""
-    for (_, layer), (_, twin) in zip(network.cells_and_names(), other.cells_and_names()):
-        for name, parameter in layer._params.items():
-            setattr(twin, name, parameter)
-    return other
 
 
 def _per_channel(values: Sequence[float], backend: Any) -> Tensor:

@@ -21,7 +21,7 @@ def style_of(x: Tensor) -> Style:
 def transfer(x: Tensor, own: Style, other: Style, mix: Tensor) -> Tensor:
     """Return maps whose style has gone the share ``mix`` of the way from their own to another.
 
-    ``S * (x - m) / s + M`` with ``s = sqrt(v + 1e-6)``, ``M = mix * other mean + (1 - mix) * m`` and S alike. The
+    ``(x - m) / s * S + M`` with ``s = sqrt(v + 1e-6)``, ``M = mix * other mean + (1 - mix) * m`` and S alike. The
     statistics are constants; the maps are not.
 
     Args:
@@ -36,7 +36,7 @@ def transfer(x: Tensor, own: Style, other: Style, mix: Tensor) -> Tensor:
     own_std, other_std = ops.sqrt(own[1] + _EPS), ops.sqrt(other[1] + _EPS)
     mean = share * other[0] + (1.0 - share) * own[0]
     std = share * other_std + (1.0 - share) * own_std
-    return std * (_wide(x) - own[0]) / own_std + mean
+    return (_wide(x) - own[0]) / own_std * std + mean
 
 
 def _wide(x: Tensor) -> Tensor:

@@ -35,7 +35,8 @@ def main() -> None:
     if stage.reads and options.run is None:
         raise UserError(f"{stage.name} reads the files of {', '.join(stage.reads)}: name their run with --run")
     folders = {name: RunFolder(options.run).stage(name).files for name in stage.reads}
-    build = stage.batches(StageContext(stage.configured(config), data, stage.name, options.out, folders))
+    context = StageContext(stage.configured(config), data, stage.name, options.out, folders)
+    build = stage.batches(stage.rehearsed(context))
     for step in range(options.step, options.step + options.count):
         path = options.out / f"{stage.name.replace('/', '-')}-{step:06d}.png"
         write_png(path, batch_sheet(build(step), data.classes))

@@ -11,6 +11,15 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def torch_first():
+    """Open the PyTorch backend before MindSpore is imported, as a run on PyTorch alone would find the process."""
+    from common.backends import installed, open_backend
+
+    if installed("torch"):
+        open_backend("torch", device="cpu")
+
+
 @pytest.fixture(params=["torch", "mindspore"])
 def side(request):
     """Each twin in turn (``tests.twins.Twin``); skips the one whose framework is not installed."""

@@ -103,7 +103,7 @@ class TorchTwin(Twin):
         groups = self.training.parameter_groups(network)
         parameters = {name: p for group in groups.values() for name, p in group.items()}
         loss = function(network, *map(self.tensor, arrays))
-        values = import_module("torch").autograd.grad(loss, list(parameters.values()))
+        values = import_module("torch").autograd.grad(loss, list(parameters.values()), materialize_grads=True)
         return {name: self.numpy(value) for name, value in zip(parameters, values)}
 
 

@@ -42,6 +42,7 @@ class Backend:
         self.device = _device(device)
         if self.device.startswith("cuda"):
             _prepare_cuda(self.device)
+        _settle_convolutions()
         if self.world > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if self.device.startswith("cuda") else "gloo")
 
@@ -155,6 +156,14 @@ class Backend:
         """Leave the other processes."""
         if self.world > 1 and dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _settle_convolutions() -> None:
+    """Let oneDNN choose its instruction set, which it does at the first convolution of a process.
+
+    Later the MindSpore twin, in the same process, would narrow it (see ``ms_impl``), and results would depend on order.
+    """
+    torch.nn.functional.conv2d(torch.zeros(1, 8, 8, 8), torch.zeros(8, 8, 3, 3))
 
 
 def _device(wanted: str) -> str:

@@ -232,6 +232,14 @@ class Objective(nn.Module):
         set_weights(self.network, weights, "weights", may_miss, may_exceed)
         self._start_average()
 
+    def load_optimizer(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take over the moments with which another stage of the same network ended.
+
+        Raises:
+            UserError: With the missing, unexpected and misshapen names.
+        """
+        self.main.optimizer.load_state(state)
+
     def _new_network(self, described: NetworkConfig, trains: bool = False) -> Network:
         """Return a network on the device; one that does not train is in evaluation mode for good."""
         train = self.config.train

@@ -8,15 +8,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from common.methods.baselines import baseline_stages
 from common.methods.ddm import DDM
 from common.methods.iast import IAST
-from common.methods.supervised import Supervised, baseline_stages
+from common.methods.s3d import S3D
+from common.methods.ssda import Ape, Ent, Mme
+from common.methods.supervised import Supervised
 from common.stage import Stage
 
 if TYPE_CHECKING:
     from common.config import Config
 
-METHODS = {"ddm": DDM, "iast": IAST, "supervised": Supervised}
+METHODS = {
+    "ddm": DDM,
+    "iast": IAST,
+    "supervised": Supervised,
+    "ent": Ent,
+    "mme": Mme,
+    "ape": Ape,
+    "s3d": S3D,
+}
 
 
 def stages(config: Config) -> list[Stage]:

@@ -53,14 +53,6 @@ class Supervised:
         return [supervised_stage(config, method.domains, "supervised", method.steps)]
 
 
-def baseline_stages(config: Config) -> list[Stage]:
-    """Return the comparison rows that ``baselines`` lists, one stage each, under the method's loss weights.
-
-    They see the images as they are: translating the source's colours is a part of the methods they are compared with.
-    """
-    return [supervised_stage(config, domains, f"baselines/{domains}", colour=False) for domains in config.baselines]
-
-
 def supervised_stage(
     config: Config, domains: Domains, name: str, steps: int | None = None, colour: bool = True
 ) -> Stage:

@@ -86,10 +86,11 @@ class Classifier(nn.Cell):
         own: str,
         dropout: Tensor | None = None,
         assistant_dropout: Tensor | None = None,
+        still: nn.Cell | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the features (N, D) of images, and of their assistants in other styles (S3D's ``forward_assistant``).
 
-        The assistants carry no gradient; in training they count in the running statistics of BatchNorm.
+        The assistants carry no gradient; in training they count in the running statistics of BatchNorm, as officially.
 
         Args:
             images: (N, 3, H, W) float32, normalised.
@@ -98,16 +99,18 @@ class Classifier(nn.Cell):
             own: ``"assistant"`` or ``"ordinary"``, as ``OWN_STATISTICS``.
             dropout: Of the images, as in ``construct``.
             assistant_dropout: Of the assistants.
+            still: The same network, which the assistants pass instead, so that they count in no running statistics.
         """
+        other = self if still is None else still
         x = self.stage(images, 1)
         assistant = transfer(x, style_of(x), styles[0], mix[0])
         for number in range(2, POINTS + 1):
             x = self.stage(x, number)
-            assistant = self.stage(ops.stop_gradient(assistant), number)
+            assistant = other.stage(ops.stop_gradient(assistant), number)
             if number <= len(styles):
                 style = style_of(assistant if own == "assistant" else x)
                 assistant = transfer(assistant, style, styles[number - 1], mix[number - 1])
-        return self.tail(x, dropout), ops.stop_gradient(self.tail(assistant, assistant_dropout))
+        return self.tail(x, dropout), ops.stop_gradient(other.tail(assistant, assistant_dropout))
 
 
 def drop(x: Tensor, kept: Tensor | None, rate: float) -> Tensor:

@@ -1,6 +1,6 @@
 """What of a network trains: modes, frozen BatchNorm, parameter groups. The only place that sets a mode."""
 
-from mindspore import Parameter, nn
+from mindspore import Parameter, nn, ops
 from mindspore.nn import Cell as Network
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -33,3 +33,19 @@ def parameter_groups(network: Network) -> dict[str, dict[str, Parameter]]:
         if parameter.requires_grad:
             groups["head" if name.startswith(network.HEADS) else "backbone"][name] = parameter
     return groups
+
+
+def share_parameters(network: Network, other: Network) -> Network:
+    """Give ``other``, of the same architecture, the very parameters and running statistics of ``network``."""
+    for (_, layer), (_, twin) in zip(network.cells_and_names(), other.cells_and_names()):
+        for name, parameter in layer._params.items():
+            setattr(twin, name, parameter)
+    return other
+
+
+def keep_statistics(network: Network) -> Network:
+    """Let every BatchNorm use a batch's statistics in training without counting it in the running ones."""
+    for _, layer in network.cells_and_names():
+        if isinstance(layer, BATCH_NORMS):
+            layer.bn_train = ops.BatchNorm(True, layer.eps, 0.0, layer.format)
+    return network

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.vectors import Runner, ddm, iast
+from tests.vectors import Runner, ddm, iast, s3d
 
-SYSTEMS: dict[str, dict[str, Runner]] = {"iast": iast.RUNNERS, "ddm": ddm.RUNNERS}
+SYSTEMS: dict[str, dict[str, Runner]] = {"ddm": ddm.RUNNERS, "iast": iast.RUNNERS, "s3d": s3d.RUNNERS}
 
 
 def system_of(file: Path, top: Path) -> str | None:

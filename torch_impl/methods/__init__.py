@@ -1,7 +1,10 @@
 """The tensor half of every method: its objectives, by the names that stages use."""
 
+from torch_impl.methods.ape import Ape
 from torch_impl.methods.ddm import RegionTeacher, SampleTeacher, Student
+from torch_impl.methods.entropy import Ent, Mme
 from torch_impl.methods.iast import AdversarialWarmUp, SelfTraining
+from torch_impl.methods.s3d import S3D
 from torch_impl.methods.supervised import Supervised, SupervisedClasses
 
 OBJECTIVES = {
@@ -10,6 +13,10 @@ OBJECTIVES = {
     "ddm_region": RegionTeacher,
     "ddm_sample": SampleTeacher,
     "ddm_student": Student,
+    "ent": Ent,
+    "mme": Mme,
+    "ape": Ape,
+    "s3d": S3D,
     "iast_warmup": AdversarialWarmUp,
     "iast_self_training": SelfTraining,
 }

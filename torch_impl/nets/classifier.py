@@ -87,10 +87,11 @@ class Classifier(nn.Module):
         own: str,
         dropout: Tensor | None = None,
         assistant_dropout: Tensor | None = None,
+        still: nn.Module | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the features (N, D) of images, and of their assistants in other styles (S3D's ``forward_assistant``).
 
-        The assistants carry no gradient; in training they count in the running statistics of BatchNorm.
+        The assistants carry no gradient; in training they count in the running statistics of BatchNorm, as officially.
 
         Args:
             images: (N, 3, H, W) float32, normalised.
@@ -99,20 +100,22 @@ class Classifier(nn.Module):
             own: ``"assistant"`` or ``"ordinary"``, as ``OWN_STATISTICS``.
             dropout: Of the images, as in ``forward``.
             assistant_dropout: Of the assistants.
+            still: The same network, which the assistants pass instead, so that they count in no running statistics.
         """
+        other = self if still is None else still
         x = self.stage(images, 1)
         with torch.no_grad():
             assistant = transfer(x, style_of(x), styles[0], mix[0])
         for number in range(2, POINTS + 1):
             x = self.stage(x, number)
             with torch.no_grad():
-                assistant = self.stage(assistant, number)
+                assistant = other.stage(assistant, number)
                 if number <= len(styles):
                     style = style_of(assistant if own == "assistant" else x)
                     assistant = transfer(assistant, style, styles[number - 1], mix[number - 1])
         features = self.tail(x, dropout)
         with torch.no_grad():
-            return features, self.tail(assistant, assistant_dropout)
+            return features, other.tail(assistant, assistant_dropout)
 
 
 def drop(x: Tensor, kept: Tensor | None, rate: float) -> Tensor:

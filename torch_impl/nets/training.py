@@ -33,3 +33,19 @@ def parameter_groups(network: Network) -> dict[str, dict[str, nn.Parameter]]:
         if parameter.requires_grad:
             groups["head" if name.startswith(network.HEADS) else "backbone"][name] = parameter
     return groups
+
+
+def share_parameters(network: Network, other: Network) -> Network:
+    """Give ``other``, of the same architecture, the very parameters and running statistics of ``network``."""
+    for layer, twin in zip(network.modules(), other.modules()):
+        twin._parameters.update(layer._parameters)
+        twin._buffers.update(layer._buffers)
+    return other
+
+
+def keep_statistics(network: Network) -> Network:
+    """Let every BatchNorm use a batch's statistics in training without counting it in the running ones."""
+    for layer in network.modules():
+        if isinstance(layer, BATCH_NORMS):
+            layer.track_running_stats = False
+    return network

@@ -1,5 +1,5 @@
 """Runners of S3D's reference vectors; see tests/reference/s3d/README.md."""
 
-from tests.vectors.s3d import control, losses
+from tests.vectors.s3d import control, data, losses, networks, steps
 
-RUNNERS = {**control.RUNNERS, **losses.RUNNERS}
+RUNNERS = {**control.RUNNERS, **data.RUNNERS, **losses.RUNNERS, **networks.RUNNERS, **steps.RUNNERS}
