@@ -159,11 +159,10 @@ class Engine:
 
     def _batches(self, stage: Stage, objective: Any, step: int) -> Iterator[Batch]:
         """Yield the batches of the steps after ``step``; before some of them the stage's memory is refreshed."""
-        workers, predictor = (self.config.data.workers, self.config.data.prefetch), None
-        every = stage.refresh and stage.refresh.every
+        workers, every = (self.config.data.workers, self.config.data.prefetch), stage.refresh and stage.refresh.every
+        predictor = self.backend.predictor(objective, stage.configured(self.config).evaluate) if every else None
         for first, stop, refreshes in spans(step, stage.steps, every, self._begun(stage)):
             if refreshes:
-                predictor = predictor or self.backend.predictor(objective, stage.configured(self.config).evaluate)
                 known = self.context(stage), predictor, self.backend, objective.memory(), first
                 objective.load_memory(stage.refresh.find(*known))
             context = self.context(stage)

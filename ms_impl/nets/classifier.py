@@ -1,6 +1,7 @@
 """What every network of classification does: features, classes, and S3D's passes at the four style points."""
 
 from mindspore import Tensor, nn, ops
+from mindspore.nn import Cell as Network
 
 from common.networks.classifier import ClassifierBase
 from ms_impl.nets.predictors import PREDICTORS, linear, reverse_gradient
@@ -86,7 +87,7 @@ class Classifier(nn.Cell):
         own: str,
         dropout: Tensor | None = None,
         assistant_dropout: Tensor | None = None,
-        still: nn.Cell | None = None,
+        still: Network | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the features (N, D) of images, and of their assistants in other styles (S3D's ``forward_assistant``).
 

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Module as Network
 
 from common.networks.classifier import ClassifierBase
 from torch_impl.nets.predictors import PREDICTORS, linear, reverse_gradient
@@ -87,7 +88,7 @@ class Classifier(nn.Module):
         own: str,
         dropout: Tensor | None = None,
         assistant_dropout: Tensor | None = None,
-        still: nn.Module | None = None,
+        still: Network | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the features (N, D) of images, and of their assistants in other styles (S3D's ``forward_assistant``).
 

@@ -8,7 +8,7 @@ import yaml
 
 from common.config import load_config
 from common.methods import METHODS, stages
-from common.methods.supervised import baseline_stages
+from common.methods.baselines import baseline_stages
 from tests.common.methods.worlds import config, context, world
 
 KEYS = {
