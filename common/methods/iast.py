@@ -47,6 +47,7 @@ class WarmUpSettings(TrainingSettings):
     lambda_source: NonNegativeFloat = 1.0
     lambda_adversarial: NonNegativeFloat = 0.05  # GTA5; SYNTHIA 0.001
     discriminator_lr: PositiveFloat = 2e-5
+    discriminator_eps: PositiveFloat = 1e-8  # of its Adam
     loss: Literal["mse", "bce"] = "mse"
     update_every: PositiveInt = 1  # steps between two updates of the discriminator
     discriminator: OutputDiscriminatorConfig = OutputDiscriminatorConfig()
@@ -54,7 +55,8 @@ class WarmUpSettings(TrainingSettings):
     def discriminator_optim(self, optim: OptimConfig) -> OptimConfig:
         """Return Adam without weight decay at the discriminator's own rate, under the run's schedule."""
         own = {"name": "adam", "lr": self.discriminator_lr, "weight_decay": 0.0, "backbone_lr_mult": 1.0}
-        return OptimConfig.model_validate({**optim.model_dump(), "betas": (0.9, 0.999), "eps": 1e-8, **own})
+        own |= {"betas": (0.9, 0.999), "eps": self.discriminator_eps}
+        return OptimConfig.model_validate({**optim.model_dump(), **own})
 
 
 class SelfTrainingSettings(TrainingSettings):
@@ -233,7 +235,8 @@ def _changes(config: Config, training: TrainingSettings, bn: str) -> dict[str, d
         },
         "network": {name: held for name, held in _held(bn).items() if name in type(config.network).model_fields},
     }
-    return changes | ({"evaluate": {"scales": training.scales}} if training.scales else {})
+    evaluate = {"scales": training.scales, "output": "input_logits"}  # while training: logits of one pass
+    return changes | ({"evaluate": evaluate} if training.scales else {})
 
 
 def _held(bn: str) -> dict[str, bool]:

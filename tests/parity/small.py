@@ -17,7 +17,20 @@ METHODS = {  # of objectives
     "ddm_region": "ddm",
     "ddm_sample": "ddm",
     "ddm_student": "ddm",
+    "iast_warmup": "iast",
+    "iast_self_training": "iast",
     "supervised_classes": "supervised",
+}
+OPTIONS: dict[str, dict] = {  # objective -> options of its method, so that every part of the loss is seen
+    "iast_warmup": {
+        "warmup": {
+            "lambda_adversarial": 0.5,
+            "discriminator_lr": 0.1,
+            "discriminator_eps": 1e-2,
+            "discriminator": {"width": 4, "activation": "softplus"},
+        }
+    },
+    "iast_self_training": {"self_training": {"lambda_confident": 5.0, "lambda_ignored": 9.0}},
 }
 CLASSIFICATION = ("supervised_classes",)  # objectives of that task
 KEYS = {  # objective -> the pairs and lone images of its batch
@@ -25,6 +38,8 @@ KEYS = {  # objective -> the pairs and lone images of its batch
     "ddm_region": ("mixed",),
     "ddm_sample": ("source", "target"),
     "ddm_student": ("unlabelled", "target"),
+    "iast_warmup": ("source", "target"),
+    "iast_self_training": ("target",),
     "supervised_classes": ("source", "target"),
 }
 
@@ -38,7 +53,7 @@ def configuration(objective: str = "supervised", **sections: dict[str, Any]) -> 
         "input": {"scale": 1 / 255, "mean": (0.4, 0.45, 0.5), "std": (0.25, 0.25, 0.25)},
         "network": dict(SMOOTH),
         "optim": {"lr": 0.1},
-        "method": {"name": METHODS[objective]},
+        "method": {"name": METHODS[objective], **OPTIONS.get(objective, {})},
     }
     if objective in CLASSIFICATION:
         base |= {"task": "classification", "network": dict(SMOOTH_CLASSES)}

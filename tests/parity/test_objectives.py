@@ -28,9 +28,12 @@ FORMS = {  # form -> (objective, sections of its configuration, learning rate la
         {"method": {"ensemble": "probs", "kl_reduction": "batch_mean", "lambda_kl": 1e-4}},
         LR,
     ),
+    "self-training-source": ("iast_self_training", {"method": {"self_training": {"lambda_source": 0.7}}}, LR),
     "student-aux": ("ddm_student", {"method": {"lambda_kl_aux": 0.2, "kl_t2": False, "temperature": 2.0}}, LR),
 }
-COMPILED = ("ddm_region", "region-adam", "student-aux", "supervised_classes")  # by the graph compiler as well; slow
+WEIGHTS = ("model", "ema", "discriminator")  # parts of a state
+IAST = ("iast_warmup", "iast_self_training")
+COMPILED = ("ddm_region", "region-adam", "student-aux", "supervised_classes", *IAST)  # by the graph compiler too; slow
 
 
 class Trained:
@@ -48,19 +51,23 @@ class Trained:
 
     def weights(self) -> dict[str, dict[str, np.ndarray]]:
         state = self.model.state()
-        return {part: self.canonical(state[part]) for part in ("model", "ema") if part in state}
+        return {part: self.canonical(state[part], part) for part in WEIGHTS if part in state}
 
-    def canonical(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self.side.canonical(arrays, self.model.network)
+    def canonical(self, arrays: dict[str, np.ndarray], part: str = "model") -> dict[str, np.ndarray]:
+        return self.side.canonical(arrays, getattr(self.model, part, self.model.network))
 
     def changes(self) -> dict[str, np.ndarray]:
         parts = {part: arrays.items() for part, arrays in self.after.items()}
         return {f"{part} {key}": v - self.before[part][key] for part, items in parts.items() for key, v in items}
 
     def moments(self) -> dict[str, np.ndarray]:
-        _, state = moving.split(self.model.state()["optimizer"], self.side.name)
-        kinds = {kind: self.canonical(arrays) for kind, arrays in state.slots.items() if kind != moving.FRESH}
-        return {f"{kind} {key}": value for kind, arrays in kinds.items() for key, value in arrays.items()}
+        parts, found = self.model.state(), {}
+        for part in WEIGHTS:
+            optimizer = "optimizer" if part == "model" else f"optimizer_{part}"
+            _, state = moving.split(parts.get(optimizer, {}), self.side.name)
+            kinds = {kind: self.canonical(one, part) for kind, one in state.slots.items() if kind != moving.FRESH}
+            found |= {f"{part} {kind} {key}": value for kind, one in kinds.items() for key, value in one.items()}
+        return found
 
 
 def compare(form: str, compile: bool) -> None:
