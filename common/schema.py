@@ -39,7 +39,7 @@ class Strict(BaseModel):
 class DatasetConfig(Strict):
     """One dataset in one role. Sizes are (width, height); paths are relative to the working directory."""
 
-    layout: Literal["gta5", "synthia", "cityscapes", "folders"]
+    layout: Literal["gta5", "synthia", "cityscapes", "bdd", "folders"]
     root: Path
     split: str | None = None  # cityscapes: train, val, test
     size: Size | None = None  # images are resized to it (Pillow bicubic); None keeps the file's size

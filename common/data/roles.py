@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from common.data.bdd import Bdd
 from common.data.check import check
 from common.data.cityscapes import Cityscapes
 from common.data.class_folders import ClassFolders
@@ -24,6 +25,7 @@ DATASETS = {
     "gta5": Gta5,
     "synthia": Synthia,
     "cityscapes": Cityscapes,
+    "bdd": Bdd,
     "folders": Folders,
     "image_list": ImageList,
     "class_folders": ClassFolders,
