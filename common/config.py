@@ -220,14 +220,20 @@ def _pairs(node: yaml.MappingNode, file: Path) -> list[tuple[yaml.Node, yaml.Nod
 
 
 def _merge(base: dict, over: dict) -> None:
-    """Lay ``over`` upon ``base`` in place. A section with another ``name`` or ``layout`` replaces the old one whole."""
+    """Lay ``over`` upon ``base`` in place. A section of another form replaces the old one whole."""
     for key, value in over.items():
         old = base.get(key)
         both = isinstance(old, dict) and isinstance(value, dict)
-        if both and all(kind not in value or value[kind] == old.get(kind) for kind in ("name", "layout")):
+        if both and not _another_form(old, value):
             _merge(old, value)
         else:
             base[key] = dict(value) if isinstance(value, dict) else value
+
+
+def _another_form(old: dict, new: dict) -> bool:
+    """Whether a section has another ``name`` or ``layout``, or is a split where a dataset was."""
+    renamed = any(kind in new and new[kind] != old.get(kind) for kind in ("name", "layout"))
+    return renamed or ("layout" in old and not {"count", "shots"}.isdisjoint(new))
 
 
 def _override(tree: dict, places: dict, text: str) -> None:
@@ -258,9 +264,10 @@ def _explain(error: ValidationError, places: dict, path: Path) -> str:
     where = next((places[location[:n]] for n in range(len(location), -1, -1) if location[:n] in places), str(path))
     section, key = ".".join(map(str, location[:-1])), location[-1] if location else ""
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(key), _known_keys(location[:-1]), 1, 0.4)
+        known = [name for name in _known_keys(location[:-1]) if name != key]  # another form may have this very key
+        near = difflib.get_close_matches(str(key), known, 1, 0.4)
         line = f"{where}: {section or 'the configuration'} has no key '{key}'."
-        line += f" Did you mean '{near[0]}'?" if near else f" Known keys: {', '.join(_known_keys(location[:-1]))}."
+        line += f" Did you mean '{near[0]}'?" if near else f" Known keys: {', '.join(known)}."
     elif first["type"] == "missing":
         line = f"{where}: {section or 'the configuration'} lacks the key '{key}'."
     elif not location:  # what contradicts itself is not one key

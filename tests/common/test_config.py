@@ -100,3 +100,18 @@ def test_unknown_configuration_suggests_a_near_one() -> None:
     """A misspelt shipped configuration is answered with the nearest one."""
     with pytest.raises(UserError, match="Did you mean 'ddm/toy'"):
         load_config("ddm/tyo")
+
+
+def test_a_split_replaces_a_dataset_of_labelled_images(tmp_path: Path) -> None:
+    """And the other way round; options of a dataset alone are laid upon it."""
+    folders = "{layout: class_folders, root: data/x}"
+    base = f"name: b\ntask: classification\nnetwork: {{name: resnet}}\nmethod: {{name: supervised}}\ndata:\n  val: {folders}\n"
+    whole = "{layout: image_list, root: data/x, list: l.txt}"
+    for first, second, found in (
+        (whole, "{shots: 3}", {"shots": 3}),
+        (whole, "{every: 2}", {"layout": "image_list", "every": 2}),
+        ("{count: 5}", whole, {"layout": "image_list", "every": 1}),
+    ):
+        write(tmp_path, f"{base}  labelled: {first}\n", "base.yaml")
+        labelled = load_config(write(tmp_path, f"extends: base.yaml\ndata: {{labelled: {second}}}\n")).data.labelled
+        assert {key: getattr(labelled, key) for key in found} == found
