@@ -103,12 +103,13 @@ class Engine:
                 step = self._train(stage, objective, step, meter, keep, log)
             else:  # weights that a file gave are handed on as they are
                 keep.save(objective, 0, meter)
-            if not stage.score:
+            if not stage.score and not stage.judge:
                 return {}, step
-            last = self._score(stage, objective, log, step, final=True)
+            last = self._assess(stage, objective, log, step, final=True)
             if config.train.evaluate_every:
                 keep.keep_if_best(objective, step, last)
-            return self._reported(stage, objective, log, {"last": last, "best": keep.best()}), step
+            scores = {"last": last, "best": keep.best()}
+            return (self._reported(stage, objective, log, scores) if stage.score else {}), step
 
     def _train(self, stage: Stage, objective: Any, step: int, meter: Meter, keep: Keeper, log: StageLog) -> int:
         """Run the steps after ``step``; return how many are done at the end, fewer when the score rises no more.
@@ -130,7 +131,8 @@ class Engine:
 
                 last, to_log = step == stage.steps, step % train.log_every == 0
                 stopping = self.stop.asked(together=to_log)
-                to_score = stage.score and not last and due(begun + step, train.evaluate_every, train.evaluate_offset)
+                scoring = due(begun + step, train.evaluate_every, train.evaluate_offset)
+                to_score = (stage.score or stage.judge) and not last and scoring
                 to_save = last or stopping or due(step, train.checkpoint_every)
                 to_keep = step in stage.snapshots
                 if to_log or to_score or to_save or to_keep:
@@ -140,7 +142,7 @@ class Engine:
                     log.losses(step, meter.take(), lr, Pace(*clock.take(step - logged), self.backend.memory_gib()))
                     logged = step
                 if to_score:
-                    scores = self._score(stage, objective, log, step)
+                    scores = self._assess(stage, objective, log, step)
                     keep.keep_if_best(objective, step, scores)
                     keep.patience.see(scores["value"] or 0.0)
                 if to_keep:
@@ -205,6 +207,17 @@ class Engine:
         self.log.note(f"{title}: runs again, changed: {', '.join(changed[:6])}" if changed else title)
         self.backend.barrier()  # every rank has read the folder before it changes
         on_writer(self.backend, lambda: place.begin(inputs))
+
+    def _assess(self, stage: Stage, objective: Any, log: StageLog, step: int, final: bool = False) -> dict:
+        """Score a network, judge it and show it as its stage asks; return what ``Keeper.keep_if_best`` compares."""
+        context = self.context(stage)
+        judged = self.backend.average(stage.judge(context, objective)) if stage.judge else {}
+        if judged:
+            log.scores(step, judged)
+        if stage.picture and self.backend.rank == 0:
+            log.picture(step, stage.picture(context, objective), self.folder.stage(stage.name).pictures)
+        scores = self._score(stage, objective, log, step, final) if stage.score else {"value": None, "step": step}
+        return {**scores, "judged": judged}
 
     def _score(
         self, stage: Stage, objective: Any, log: StageLog, step: int, final: bool = False, role: str | None = None

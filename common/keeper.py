@@ -1,7 +1,7 @@
 """What a running stage saves and finds again: its checkpoints, and the weights that scored best."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class Keeper:
 
         def write() -> None:
             before = self.best()
-            if before is None or (before["value"] or 0.0) < (scores["value"] or 0.0):
+            if improves(order_of(scores), before and order_of(before)):
                 parts = {name: arrays for name, arrays in objective.state().items() if is_weights(name)}
                 info = {**self._info(step), "scores": {**scores, "step": step}}
                 checkpoint.save(self._backend, self._place.best / checkpoint.name_of(step), parts, info)
@@ -90,6 +90,21 @@ class Keeper:
             "versions": self._backend.describe(),
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
+
+
+def order_of(scores: dict) -> tuple[float, ...]:
+    """Return the numbers by which weights are compared, the most important first; larger is better.
+
+    First come the losses that a stage is judged by, then its score, then, for equal scores, the wider accuracies.
+    """
+    judged = [-value for value in scores.get("judged", {}).values()]
+    wider = [scores.get("summary", {}).get(name) for name in ("top-3", "top-5")]
+    return (*judged, scores["value"] or 0.0, *(value or 0.0 for value in wider))
+
+
+def improves(current: Sequence[float], best: Sequence[float] | None) -> bool:
+    """Return whether numbers are better than the best so far: the first that differs decides, larger is better."""
+    return best is None or tuple(current) > tuple(best)
 
 
 def is_weights(part: str) -> bool:

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from common import checkpoint
+from common.pictures import write_png
 from common.run_folder import RunFolder
 from common.tensorboard import EventFile, write_all
 
@@ -205,6 +207,14 @@ class StageLog:
         self._run.note(f"{self._name} {step}/{self._steps}  {shown}")
         self._write(step, {**scores, **({"final": True} if final else {})})
         self._draw(step, scores)
+
+    def picture(self, step: int, picture: np.ndarray, folder: Path) -> None:
+        """Keep a picture, (H, W, 3) uint8 RGB, of the weights after ``step``: in a folder, and beside the curves."""
+        if self._curves:
+            path = folder / f"step-{step:06d}.png"
+            write_png(path, picture)
+            with checkpoint.naming(self._curves.path):
+                self._curves.picture(step, "pictures", path.read_bytes(), (picture.shape[1], picture.shape[0]))
 
     def sync(self) -> None:
         """Wait until what was reported is on the disk; before a checkpoint, so that it never is ahead of the log."""

@@ -1,13 +1,14 @@
 """What lies where in a run folder, and when a stage counts as finished.
 
-    config.yaml  command.txt  plan.json  metrics.jsonl  tensorboard/  report/
-    examples/ROLE/{input,truth}/...        a few validation or test images, for the report
-    stages/STAGE/checkpoints/step-000300/{model.pth, optimizer.pth, state.json, manifest.json}
-    stages/STAGE/best/step-000200/...      weights that scored best on target labels (oracle)
-    stages/STAGE/snapshots/step-000200/... weights of a moment that a later stage refers to
-    stages/STAGE/examples/ROLE/...         predictions of them
-    stages/STAGE/files/...                 what the stage's pass over data made, for example pseudo-labels
-    stages/STAGE/done.json                 written last: digest of the inputs, digests of the outputs, scores
+config.yaml  command.txt  plan.json  metrics.jsonl  tensorboard/  report/
+examples/ROLE/{input,truth}/...        a few validation or test images, for the report
+stages/STAGE/checkpoints/step-000300/{model.pth, optimizer.pth, state.json, manifest.json}
+stages/STAGE/best/step-000200/...      weights that scored best on target labels (oracle)
+stages/STAGE/snapshots/step-000200/... weights of a moment that a later stage refers to
+stages/STAGE/pictures/step-000200.png  what the networks have learnt so far, where the stage shows it
+stages/STAGE/examples/ROLE/...         predictions of them
+stages/STAGE/files/...                 what the stage's pass over data made, for example pseudo-labels
+stages/STAGE/done.json                 written last: digest of the inputs, digests of the outputs, scores
 """
 
 import fcntl
@@ -31,6 +32,7 @@ class StageFolder:
         self.snapshots = path / "snapshots"
         self.files = path / "files"
         self.examples = path / "examples"
+        self.pictures = path / "pictures"
         self._done = path / "done.json"
         self._inputs = path / "inputs.json"
 

@@ -15,6 +15,16 @@ def cosine(step: int, horizon: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * min(step / horizon, 1.0)))
 
 
+def cosine_wave(step: int, horizon: int) -> float:
+    """Return a cosine wave from 1 at step 0 to 0 at ``horizon``, which rises again (PyTorch's CosineAnnealingLR)."""
+    return 0.5 * (1.0 + math.cos(math.pi * step / horizon))
+
+
+def constant_after_third(step: int) -> float:
+    """Return 1/3 for the first five steps, then 1 (PyTorch's ConstantLR as AuG-KD uses it)."""
+    return 1.0 / 3.0 if step < 5 else 1.0
+
+
 def inverse(step: int, gamma: float = 1e-4, power: float = 0.75) -> float:
     """Return ``(1 + gamma * step) ** -power`` (Ganin & Lempitsky, ICML 2015; MME, APE and S3D)."""
     return (1.0 + gamma * step) ** -power
@@ -85,6 +95,10 @@ def learning_rate(optim: OptimConfig, step: int, steps: int) -> float:
         factor = poly(step, horizon, optim.power)
     elif optim.schedule == "cosine":
         factor = cosine(step, horizon)
+    elif optim.schedule == "cosine_wave":
+        factor = cosine_wave(step // optim.epoch, horizon)
+    elif optim.schedule == "constant_after_third":
+        factor = constant_after_third(step)
     elif optim.schedule == "inverse":
         factor = inverse(step, optim.gamma, optim.power)
     elif optim.schedule == "cosine_restarts":

@@ -174,10 +174,13 @@ class OptimConfig(Strict):
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     eps: PositiveFloat = 1e-8
     weight_decay: NonNegativeFloat = 5e-4
-    # ramp: lr * i / horizon
-    schedule: Literal["poly", "constant", "cosine", "cosine_restarts", "inverse", "ramp"] = "poly"
+    # ramp: lr * i / horizon; cosine_wave and constant_after_third: PyTorch's CosineAnnealingLR and ConstantLR
+    schedule: Literal[
+        *("poly", "constant", "constant_after_third", "cosine", "cosine_wave", "cosine_restarts", "inverse", "ramp")
+    ] = "poly"
     power: PositiveFloat = 0.9  # of poly; inverse: (1 + gamma * step) ** -power, 0.75 in the papers that use it
     gamma: PositiveFloat = 1e-4
+    epoch: PositiveInt = 1  # cosine_wave: steps between two moves of the rate; the horizon counts moves then
     horizon: PositiveInt | None = None  # steps at which the schedule reaches zero; None: the stage's steps
     restart_mult: PositiveFloat = 1.0  # cosine_restarts: each wave is so many times as long as the one before
     floor: NonNegativeFloat = 0.0  # rate at which the schedule of every group ends, whatever its factor

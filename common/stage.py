@@ -85,7 +85,12 @@ class Stage:
         seed: Added to the configuration's seed for this stage.
         score: Whether the trained network is a row of the result table.
         scored_on: Role of the images that its weights are chosen on; "source_val" for a network of the source domain.
-        changes: What this stage has otherwise than the run: section of the configuration -> key -> value.
+        changes: What this stage has otherwise than the run: section of the configuration -> key -> value, or the whole
+            section, such as another network.
+        judge: Given the context and the objective, returns losses that choose the best weights before the score does:
+            the smaller the better, the first the most important.
+        picture: Given the context and the objective, returns a picture (H, W, 3) uint8 RGB of what they have learnt,
+            whenever they are scored or judged.
         snapshots: Steps after which the weights are kept for good, for later stages to refer to.
         carry: Whether the optimizer and the count of steps go on as well where ``start`` stopped.
         refresh: What is found again and again while the stage trains.
@@ -104,7 +109,9 @@ class Stage:
     seed: int = 0
     score: bool = True
     scored_on: str = "val"
-    changes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    changes: dict[str, Any] = field(default_factory=dict)
+    judge: Callable[[StageContext, Any], dict[str, float]] | None = None
+    picture: Callable[[StageContext, Any], np.ndarray] | None = None
     snapshots: tuple[int, ...] = ()
     carry: bool = False
     refresh: Refresh | None = None
@@ -115,11 +122,12 @@ class Stage:
         Raises:
             ValidationError: If a change is not one that the section allows.
         """
-        sections = {name: getattr(config, name) for name in self.changes}
-        changed = {
-            name: type(section).model_validate({**section.model_dump(), **self.changes[name]})
-            for name, section in sections.items()
-        }
+        changed = {}
+        for name, change in self.changes.items():
+            section = getattr(config, name)
+            if isinstance(change, dict):
+                change = type(section).model_validate({**section.model_dump(), **change})
+            changed[name] = change
         return config.model_copy(update=changed) if changed else config
 
     def rehearsed(self, context: StageContext) -> StageContext:

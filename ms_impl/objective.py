@@ -43,9 +43,7 @@ class Objective(nn.Cell):
 
     ROLES: tuple[str, ...] = ()
 
-    def __init__(
-        self, config: Any, backend: Any, frozen: Mapping[str, Mapping[str, np.ndarray]] | None = None
-    ) -> None:
+    def __init__(self, config: Any, backend: Any, frozen: Mapping[str, Mapping[str, np.ndarray]] | None = None) -> None:
         """Build the networks with their initial weights: those of ``network.weights``, or drawn from the seed.
 
         Args:
@@ -93,10 +91,11 @@ class Objective(nn.Cell):
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return what the network sees of images (N, 3, H, W) uint8 RGB: float32, as the section ``input`` says."""
-        images = images.astype(mindspore.float32)
-        if self._reversed:
-            images = ops.flip(images, (1,))
-        return (images * self._scale - self._mean) / self._std
+        return self._normalised(images.astype(mindspore.float32), 1.0 / self._scale)
+
+    def normalise_unit(self, images: Tensor) -> Tensor:
+        """Return what the network sees of images (N, 3, H, W) float32 RGB in [0, 1], such as generated ones."""
+        return self._normalised(images, 1.0 / (255.0 * self._scale))
 
     def share(self, count: Tensor) -> Tensor:
         """Return the factor that makes a mean over this rank's items its part of the mean over all ranks' items.
@@ -151,9 +150,15 @@ class Objective(nn.Cell):
         self._further[name] = Trained(network, Optimizer(parameter_groups(network), optim, self.backend.compile))
         return self._further[name]
 
-    def differentiated(self, function: Callable[..., tuple[Tensor, ...]], trained: Trained) -> Pass:
+    def unmoved(self, network: Network, described: NetworkConfig) -> Network:
+        """Return a network in evaluation mode for good that has the parameters of one that trains, not copies."""
+        return share_parameters(network, self._new_network(described))
+
+    def differentiated(
+        self, function: Callable[..., tuple[Tensor, ...]], trained: Trained, compile: bool = True
+    ) -> Pass:
         """Return a method that gives losses with its gradients in the parameters of one network; see ``Pass``."""
-        return Pass(function, trained, self.backend, self._scaler)
+        return Pass(function, trained, self.backend, self._scaler, compile)
 
     def gradients(self, batch: Mapping[str, np.ndarray]) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
         """Return the losses of a batch and the gradient of each trained parameter by name; trains nothing."""
@@ -259,6 +264,11 @@ class Objective(nn.Cell):
             given = self.backend.load(net.weights)
             set_weights(self.network, given, str(net.weights), net.may_miss, net.may_exceed)
         self.backend.broadcast(list(self.network.get_parameters()))
+
+    def _normalised(self, images: Tensor, whole: float) -> Tensor:
+        """Divide by ``whole`` first, as the official codes do: a product with 1 / 255 would round otherwise."""
+        images = ops.flip(images, (1,)) if self._reversed else images
+        return (images / whole - self._mean) / self._std
 
     def _start_average(self) -> None:
         if self.average is not None:

@@ -9,7 +9,10 @@ from tests.vectors import Vector
 from tests.vectors.tables import SYSTEMS, runner_for
 
 REFERENCE = Path(__file__).parent / "reference"
-SLOW = ("net_", "step_", "train_", "assist_", "vgg16")  # whole networks
+SLOW = (
+    *("net_", "step_", "train_", "assist_", "vgg16"),  # whole networks
+    *("bn_hook", "mixup_build", "validate", "calib"),
+)
 FILES = [
     pytest.param(system, file, id=f"{system}-{file.name}", marks=[pytest.mark.slow] * file.name.startswith(SLOW))
     for system in SYSTEMS

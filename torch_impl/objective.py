@@ -22,7 +22,7 @@ from torch_impl.compiled import Compiled
 from torch_impl.execution import lower_precision, running_statistics, synchronise
 from torch_impl.nets import build_network
 from torch_impl.nets.recompute import recompute_blocks
-from torch_impl.nets.training import parameter_groups, set_mode
+from torch_impl.nets.training import parameter_groups, set_mode, share_parameters
 from torch_impl.optim import Optimizer, all_finite, clip_by_global_norm
 from torch_impl.passes import Pass, Trained
 from torch_impl.weights import get_weights, set_weights
@@ -44,9 +44,7 @@ class Objective(nn.Module):
 
     ROLES: tuple[str, ...] = ()
 
-    def __init__(
-        self, config: Any, backend: Any, frozen: Mapping[str, Mapping[str, np.ndarray]] | None = None
-    ) -> None:
+    def __init__(self, config: Any, backend: Any, frozen: Mapping[str, Mapping[str, np.ndarray]] | None = None) -> None:
         """Build the networks with their initial weights: those of ``network.weights``, or drawn from the seed.
 
         Args:
@@ -88,10 +86,11 @@ class Objective(nn.Module):
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return what the network sees of images (N, 3, H, W) uint8 RGB: float32, as the section ``input`` says."""
-        images = images.float()
-        if self.config.input.order == "bgr":
-            images = images.flip(1)
-        return (images * self.config.input.scale - self._mean) / self._std
+        return self._normalised(images.float(), 1.0 / self.config.input.scale)
+
+    def normalise_unit(self, images: Tensor) -> Tensor:
+        """Return what the network sees of images (N, 3, H, W) float32 RGB in [0, 1], such as generated ones."""
+        return self._normalised(images, 1.0 / (255.0 * self.config.input.scale))
 
     def share(self, count: Tensor) -> Tensor:
         """Return the factor that makes a mean over this rank's items its part of the mean over all ranks' items.
@@ -149,9 +148,15 @@ class Objective(nn.Module):
         self._further[name] = Trained(network, Optimizer(parameter_groups(network), optim, self.backend.compile))
         return self._further[name]
 
-    def differentiated(self, function: Callable[..., tuple[Tensor, ...]], trained: Trained) -> Pass:
+    def unmoved(self, network: Network, described: NetworkConfig) -> Network:
+        """Return a network in evaluation mode for good that has the parameters of one that trains, not copies."""
+        return share_parameters(network, self._new_network(described))
+
+    def differentiated(
+        self, function: Callable[..., tuple[Tensor, ...]], trained: Trained, compile: bool = True
+    ) -> Pass:
         """Return a method that gives losses with its gradients in the parameters of one network; see ``Pass``."""
-        return Pass(function, trained, self.backend, self._scaler)
+        return Pass(function, trained, self.backend, self._scaler, compile)
 
     def gradients(self, batch: Mapping[str, np.ndarray]) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
         """Return the losses of a batch and the gradient of each trained parameter by name; trains nothing."""
@@ -259,6 +264,11 @@ class Objective(nn.Module):
             given = self.backend.load(net.weights)
             set_weights(self.network, given, str(net.weights), net.may_miss, net.may_exceed)
         self.backend.broadcast(list(self.network.state_dict().values()))
+
+    def _normalised(self, images: Tensor, whole: float) -> Tensor:
+        """Divide by ``whole`` first, as the official codes do: a product with 1 / 255 would round otherwise."""
+        images = images.flip(1) if self.config.input.order == "bgr" else images
+        return (images / whole - self._mean) / self._std
 
     def _start_average(self) -> None:
         if self.average is not None:

@@ -100,6 +100,6 @@ def normalise(image: np.ndarray, config: InputConfig) -> np.ndarray:
         (3, H, W) float32: ``(image * scale, reordered, minus mean) / std``.
     """
     pixels = image[:, :, ::-1] if config.order == "bgr" else image
-    pixels = pixels.astype(np.float32) * np.float32(config.scale)
+    pixels = pixels.astype(np.float32) / np.float32(1.0 / config.scale)
     pixels = (pixels - np.array(config.mean, np.float32)) / np.array(config.std, np.float32)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from common.methods.augkd import AugKD
 from common.methods.baselines import baseline_stages
 from common.methods.ddm import DDM
 from common.methods.iast import IAST
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from common.config import Config
 
 METHODS = {
+    "augkd": AugKD,
     "ddm": DDM,
     "iast": IAST,
     "supervised": Supervised,

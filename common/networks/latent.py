@@ -19,6 +19,7 @@ class ImageLatentBase(LatentBase):
     """What generator and encoder share."""
 
     size: PositiveInt = 32  # height and width of the image, pixels
+    width: PositiveInt = 64  # channels beside the image; further inwards there are two and four times as many
 
     @field_validator("size")
     @classmethod

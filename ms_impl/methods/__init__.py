@@ -1,6 +1,8 @@
 """The tensor half of every method: its objectives, by the names that stages use."""
 
 from ms_impl.methods.ape import Ape
+from ms_impl.methods.augkd import AnchorLearning, Distilled, MixupLearning
+from ms_impl.methods.datafree import DataFree
 from ms_impl.methods.ddm import RegionTeacher, SampleTeacher, Student
 from ms_impl.methods.entropy import Ent, Mme
 from ms_impl.methods.iast import AdversarialWarmUp, SelfTraining
@@ -19,4 +21,8 @@ OBJECTIVES = {
     "s3d": S3D,
     "iast_warmup": AdversarialWarmUp,
     "iast_self_training": SelfTraining,
+    "augkd_datafree": DataFree,
+    "augkd_anchor": AnchorLearning,
+    "augkd_mixup": MixupLearning,
+    "augkd_distilled": Distilled,
 }

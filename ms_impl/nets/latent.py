@@ -5,7 +5,6 @@ from mindspore import Parameter, Tensor, nn, ops
 from common.networks.latent import AnchorConfig, EncoderConfig, GeneratorConfig
 from ms_impl.nets.convnorm import Layers
 
-_WIDTHS = (64, 128, 256)  # channels from the image inwards
 _LOG_VARIANCE = (-5.0, 3.0)  # the encoder's, clipped
 _NOISE = 10.0  # largest magnitude of its noise
 _SLOPE = 0.2  # of LeakyReLU between image and latent vector; the anchor network has PyTorch's own 0.01
@@ -23,7 +22,7 @@ class Generator(nn.Cell):
 
     def __init__(self, config: GeneratorConfig, classes: int) -> None:
         super().__init__()
-        layers, (narrow, middle, wide) = Layers(), _WIDTHS
+        layers, narrow, middle, wide = Layers(), config.width, 2 * config.width, 4 * config.width
         self.side, self.classes, self.conditional = config.size // 4, classes, config.conditional
         inputs = config.latent + (classes if config.conditional else 0)
         self.embed = nn.SequentialCell(
@@ -54,7 +53,7 @@ class Encoder(nn.Cell):
 
     def __init__(self, config: EncoderConfig, classes: int) -> None:
         super().__init__()
-        layers, (narrow, middle, wide) = Layers(), _WIDTHS
+        layers, narrow, middle, wide = Layers(), config.width, 2 * config.width, 4 * config.width
         self.size, self.classes = config.size, classes
         self.embed_class = nn.SequentialCell(layers.linear(classes, config.size**2))
         self.embed_data = layers.conv(3, 3, 1, bias=True)

@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
-from tests.vectors import Runner, ddm, iast, s3d
+from tests.vectors import Runner, augkd, ddm, iast, s3d
 
-SYSTEMS: dict[str, dict[str, Runner]] = {"ddm": ddm.RUNNERS, "iast": iast.RUNNERS, "s3d": s3d.RUNNERS}
+SYSTEMS: dict[str, dict[str, Runner]] = {
+    "augkd": augkd.RUNNERS,
+    "ddm": ddm.RUNNERS,
+    "iast": iast.RUNNERS,
+    "s3d": s3d.RUNNERS,
+}
 
 
 def system_of(file: Path, top: Path) -> str | None:

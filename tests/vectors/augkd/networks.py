@@ -21,19 +21,30 @@ OTHERS = 1e-4
 def calibrate(side: Twin, network, *inputs: np.ndarray):
     """Give a network the batch statistics of one pass in training mode, leave it in evaluation mode, return its output.
 
-    Statistics that are 0 before the pass become the batch's times the layer's momentum.
+    Statistics that are 0 before the pass become the batch's times the layer's momentum. PyTorch's is set to 1 for it,
+    so that they are the official ones to the bit: one ReLU on the other side would change gradients by a percent.
     """
-    momenta = {path: layer.momentum for path, layer in side.layers(network) if hasattr(layer, "momentum")}
+    layers = {path: layer for path, layer in side.layers(network) if hasattr(layer, "momentum")}
+    momenta = {path: layer.momentum for path, layer in layers.items()}
+    if side.name == "torch":
+        _set_momenta(layers, dict.fromkeys(layers, 1.0))
     before = side.weights.get_weights(network)
     running = [name for name in before if re.search(r"(running|moving)_(mean|var|variance)$", name)]
     side.weights.set_weights(network, {**before, **{name: np.zeros_like(before[name]) for name in running}})
     side.training.set_mode(network, True)
     outputs = network(*map(side.tensor, inputs))
     after = side.weights.get_weights(network)
-    batch = {name: after[name] / np.float64(momenta[name.rpartition(".")[0]]) for name in running}
+    batch = {name: after[name] / np.float64(layers[name.rpartition(".")[0]].momentum) for name in running}
+    if side.name == "torch":
+        _set_momenta(layers, momenta)
     side.weights.set_weights(network, {**after, **batch})
     side.training.set_mode(network, False)
     return outputs
+
+
+def _set_momenta(layers: dict, momenta: dict[str, float]) -> None:
+    for path, layer in layers.items():
+        layer.momentum = momenta[path]
 
 
 def classifier(vector: Vector, backend) -> Iterator[Check]:
