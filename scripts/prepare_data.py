@@ -7,6 +7,7 @@
     python scripts/prepare_data.py synthia data/RAND_CITYSCAPES          # write parsed_LABELS from 16 bit GT/LABELS
     python scripts/prepare_data.py lists cityscapes data/cityscapes --split train --out train.txt
     python scripts/prepare_data.py splits train.txt --counts 100 200 --out splits
+    python scripts/prepare_data.py iast-lists --out data/lists           # the order of IAST's official runs
     python scripts/prepare_data.py shots data/mine --domain photos --shots 1 3 --out data/mine/txt
     python scripts/prepare_data.py cache ddm/gta5_to_cityscapes_100 --folder data/cache
     python scripts/prepare_data.py translate ddm/gta5_to_cityscapes_100 --folder data/translated
@@ -36,8 +37,9 @@ from common.data.cache import Cache  # noqa: E402
 from common.data.check import Report, check_all  # noqa: E402
 from common.data.class_folders import ClassFolders  # noqa: E402
 from common.data.dataset import ImageDataset  # noqa: E402
+from common.data.iast_lists import LISTS  # noqa: E402
 from common.data.labels import class_set  # noqa: E402
-from common.data.lists import read_class_list, read_names, write_list  # noqa: E402
+from common.data.lists import read_class_list, read_names, write_json_list, write_list  # noqa: E402
 from common.data.roles import Roles, open_dataset, open_roles  # noqa: E402
 from common.data.segmentation import SegmentationDataset  # noqa: E402
 from common.data.splits import COUNTS, SEED, labelled_positions, write_split  # noqa: E402
@@ -128,6 +130,12 @@ def splits(options: argparse.Namespace) -> None:
         path = options.out / f"labelled_{count}.txt"
         write_split(path, names, labelled_positions(len(names), count, options.seed))
         print(f"{path}: {count} of {len(names)} images")
+
+
+def iast_lists(options: argparse.Namespace) -> None:
+    """Write the shuffled list files of IAST's official code, for runs with method.fixed_order."""
+    for name, entries in LISTS.items():
+        print(f"{options.out / name}: {write_json_list(options.out / name, entries())} images")
 
 
 def cache(options: argparse.Namespace) -> None:
@@ -226,6 +234,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=int, default=SEED, help="draws the labelled images (%(default)s)")
     _shot_options(command(write_shots, "shots", "data/mine --domain photos --shots 1 3 --out data/mine/txt"))
     _split_options(command(splits, "splits", "train.txt --counts 100 200 --out splits"))
+    sub = command(iast_lists, "iast-lists", "--out data/lists")
+    sub.add_argument("--out", type=Path, default=Path(), help="folder for the JSON files")
     return parser
 
 

@@ -14,19 +14,21 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from common.data.labels import ClassSet
 from common.data.torch_order import permutation
 from common.data.transforms import resize_image, resize_label
 from common.errors import UserError
 from common.evaluate import read_ahead
+from common.pictures import coloured, fitted, sheet, write_png
 from common.pseudo import ias
-from common.pseudo.folder import THRESHOLDS, check_names, write_pseudo_label, write_whole
+from common.pseudo.folder import THRESHOLDS, check_names, read_any_pseudo_label, write_pseudo_label, write_whole
 from common.pseudo.predictions import Predictor
 from common.pseudo.produce import Predictions, PseudoSettings, write_pseudo_labels
-from common.pseudo.statistics import Quality
+from common.pseudo.statistics import JOURNAL, Quality
 from common.schema import Fraction, Size, Strict
 from common.stage import StageContext
 
-JOURNAL = "thresholds.jsonl"  # one line a batch
+SHOWN, PICTURE_WIDTH = 4, 320  # images on the sheet for the report, pixels
 USUAL = (0.2, 0.6)  # share of the pixels that a sound round labels; the paper: 0.365
 
 
@@ -70,6 +72,7 @@ def instance_labels(context: StageContext, predictor: Predictor, settings: Insta
         predict = partial(_probabilities, images, predictor, settings)
         return write_pseudo_labels(context.folder, scratch, names, predict, classes, rule, truth=images.truth)
     report = _stream(scratch, names, images, predictor, settings, classes)
+    write_png(scratch / "pictures" / "labels.png", _examples(scratch, names[:SHOWN], images, context.data.classes))
     shutil.copytree(scratch, context.folder, dirs_exist_ok=True)
     shutil.rmtree(scratch)
     write_whole(context.folder / THRESHOLDS, lambda file: file.write(json.dumps(report, indent=1).encode()))
@@ -157,6 +160,20 @@ def _stream(
     if settings.rule == "ias" and not USUAL[0] <= report["kept"] <= USUAL[1]:
         report["note"] = f"{report['kept']:.0%} of the pixels were kept; 20 to 60 % are usual, the paper has 36.5 %"
     return report
+
+
+def _examples(folder: Path, names: Sequence[str], images: _Images, classes: ClassSet) -> np.ndarray:
+    """Return a sheet of images with their pseudo-labels, and their truth where all have one."""
+    palette = classes.palette()
+    truths = [images.truth(name) for name in names]
+    shown = not any(truth is None for truth in truths)
+    rows = []
+    for name, truth in zip(names, truths):
+        image, label = images.image(name), read_any_pseudo_label(folder, name)
+        size = PICTURE_WIDTH, max(round(image.shape[0] * PICTURE_WIDTH / image.shape[1]), 1)
+        maps = [coloured(fitted(one, size), palette) for one in (label, *((truth,) if shown else ()))]
+        rows.append([fitted(image, size), *maps])
+    return sheet(rows, ["input", "pseudo-label", "truth"][: 2 + shown])
 
 
 class _Journal:

@@ -1,8 +1,12 @@
 """What a set of pseudo-labels is worth: how much of each class was kept, and how much of that is right."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 
 IGNORED = 255
+JOURNAL = "thresholds.jsonl"  # one line a batch: thresholds, and what was counted so far
 
 
 class Quality:
@@ -59,6 +63,26 @@ class Quality:
 
     def _count(self, label: np.ndarray) -> np.ndarray:
         return np.bincount(label.ravel(), minlength=256)[: self.classes]
+
+
+def course(folder: Path) -> dict[str, list[tuple[float, float]]]:
+    """Return how much had been kept, and how much of it was right, after each batch of a pass, percent.
+
+    Args:
+        folder: What the pass wrote; without a journal the result is empty.
+    Returns:
+        ``kept``, and ``precision`` where labels exist: points (batch, percent).
+    """
+    path = folder / JOURNAL
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    counts = [json.loads(line)["quality"] for line in lines]
+    points: dict[str, list[tuple[float, float]]] = {}
+    for batch, one in enumerate(counts, 1):
+        kept, judged, right = (sum(one[name]) for name in ("kept", "judged", "right"))
+        points.setdefault("kept", []).append((batch, 100 * kept / one["pixels"]))
+        if judged:
+            points.setdefault("precision", []).append((batch, 100 * right / judged))
+    return points
 
 
 def _share(part: int, whole: int) -> float | None:

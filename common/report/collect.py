@@ -7,6 +7,7 @@ import yaml
 
 from common.errors import UserError
 from common.log import read_journal
+from common.pseudo.statistics import course
 from common.run_folder import RunFolder
 
 _NOT_CURVES = ("step", "time", "seconds", "data_seconds", "memory_gib", "eta_seconds", "lr")
@@ -86,6 +87,8 @@ def read_run(path: Path) -> Run:
         run.backend = run.versions.pop("name")
         if marker.get("made"):
             run.made[name] = marker["made"]
+            if found := course(place.files):
+                run.curves[name] = found
         if marker["scores"]:
             last, best = marker["scores"]["last"], marker["scores"]["best"]
             kept = place.examples / run.shown_role()

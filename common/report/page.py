@@ -58,8 +58,9 @@ def main_stages(runs: Sequence[Run]) -> list[str]:
 
 def _tables(runs: Sequence[Run]) -> list[Table]:
     """Return the tables that have something to say."""
+    further = results.published_table, results.pseudo_table, results.pseudo_class_table
     scored = [results.summary_table(runs), results.class_table(runs)] if results.stages_of(runs) else []
-    return [*scored, *filter(None, (results.published_table(runs), results.pseudo_table(runs)))]
+    return [*scored, *filter(None, (table(runs) for table in further))]
 
 
 def _pictures(runs: Sequence[Run]) -> Iterator[tuple[str, np.ndarray]]:
@@ -73,6 +74,7 @@ def _pictures(runs: Sequence[Run]) -> Iterator[tuple[str, np.ndarray]]:
     if inputs and columns:
         sheets = class_sheets if config["task"] == "classification" else _sheets
         yield from sheets(inputs, columns, class_set(ClassesConfig(**config["classes"])))
+    yield from _made(runs)
     yield from _charts(runs)
 
 
@@ -90,6 +92,14 @@ def _sheets(inputs: Sequence[Path], columns: dict[str, Row], classes: ClassSet) 
     yield "errors", sheet(wrong, captions)
 
 
+def _made(runs: Sequence[Run]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the pictures that stages put beside their files."""
+    for name, run in zip(results.labels(runs), runs):
+        for stage in run.made:
+            for path in sorted((run.path / "stages" / stage / "files" / "pictures").glob("*.png")):
+                yield f"{stage.replace('/', '-')}-{path.stem}-{name.replace('/', '-')}", read_png(path)
+
+
 def _charts(runs: Sequence[Run]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield a chart of the loss of every stage, and of its main score where it was scored on its way."""
     stages = list(dict.fromkeys(stage for run in runs for stage in run.curves))
@@ -98,7 +108,8 @@ def _charts(runs: Sequence[Run]) -> Iterator[tuple[str, np.ndarray]]:
             series = {
                 name: run.curves.get(stage, {}).get(value, []) for name, run in zip(results.labels(runs), runs)
             }
-            if value == "loss" or max(map(len, series.values())) > 1:
+            longest = max(map(len, series.values()))
+            if longest > 1 or (longest and value == "loss"):
                 yield f"{stage.replace('/', '-')}-{value}", line_chart(f"{stage}: {value}", series)
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+from common.data.labels import class_set
 from common.report.collect import Row, Run
 from common.report.tables import NOTHING, Table, difference, number
+from common.schema import ClassesConfig
 
 BASELINES = "baselines/"  # how the names of the rows begin that a method is compared with
 MEASURES = {"iou": "IoU", "recall": "Accuracy"}  # key of the classes' values in a record -> what they are
-CHARTED = ("mIoU", "accuracy")  # how the names of scores begin whose course is drawn
+CHARTED = ("mIoU", "accuracy", "kept", "precision")  # how the names of scores begin whose course is drawn
 _MOST = 40  # classes that a terminal shows
 
 
@@ -106,6 +108,23 @@ def pseudo_table(runs: Sequence[Run]) -> Table | None:
         shares = (made[key] and 100 * made[key] for key in ("kept", "precision"))
         table.add(stage, name, *(number(share) for share in shares))
     return table
+
+
+def pseudo_class_table(runs: Sequence[Run]) -> Table | None:
+    """Return how much of each predicted class the passes kept, and how much of that is right; None without a pass."""
+    found = [
+        (s, name, m) for name, run in zip(labels(runs), runs) for s, m in run.made.items() if "class_precision" in m
+    ]
+    if not found:
+        return None
+    names = class_set(ClassesConfig(**runs[0].config["classes"])).names
+    table = Table("Pseudo-labels by class", ["stage", "framework", "percent", *names], texts=3)
+    for stage, name, made in sorted(found, key=lambda item: item[0]):
+        for what, key in (("kept", "class_kept"), ("right", "class_precision")):
+            shares = made.get(key) or []
+            if any(share is not None for share in shares):
+                table.add(stage, name, what, *(number(share and 100 * share) for share in shares))
+    return table if table.rows else None
 
 
 def labels(runs: Sequence[Run]) -> list[str]:

@@ -10,9 +10,11 @@ from common.config import load_config
 from common.data.torch_order import permutation
 from common.errors import UserError
 from common.methods import stages
+from common.pictures import read_png
 from common.pseudo import ias
 from common.pseudo.folder import pseudo_label_path, read_any_pseudo_label, write_pseudo_label
-from common.pseudo.instance import JOURNAL, InstanceSettings, instance_labels
+from common.pseudo.instance import InstanceSettings, instance_labels
+from common.pseudo.statistics import JOURNAL, course
 from tests.common.methods.worlds import config, context, world
 
 CROPS = {"crop_source": None, "crop_target": None}
@@ -195,3 +197,15 @@ def test_every_configuration_is_whole(name: str) -> None:
     assert plan[0].name == "source" and plan[-1].objective == "iast_self_training"
     assert all(stage.configured(of) for stage in plan)
     assert of.published or name in ("toy", "gta5_to_bdd_v100")
+
+
+def test_the_course_of_a_pass_and_its_pictures_are_kept(tmp_path: Path) -> None:
+    """Kept share and precision after every batch, in percent; a sheet of labels for the report."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    report = run_pass(folder, InstanceSettings(alpha=0.5, initial=0.5, gamma=1.0), Generator())
+    points = course(folder)
+    assert [batch for batch, _ in points["kept"]] == [1, 2, 3, 4]
+    assert points["kept"][-1][1] == pytest.approx(100 * report["kept"])
+    assert points["precision"][-1][1] == pytest.approx(100 * report["precision"])
+    assert read_png(folder / "pictures" / "labels.png").shape[2] == 3 and course(tmp_path) == {}

@@ -1,0 +1,80 @@
+"""Rung P5 for IAST: cut inside the warm-up, with its discriminator, or inside a round; converted; continued elsewhere.
+
+What is compared is the change of every weight and running statistic since the start, in every stage. Pseudo-labels
+take every pixel here: a threshold in float16 would turn rounding into other labels.
+"""
+
+import numpy as np
+import pytest
+
+from common import checkpoint
+from common.config import Config, load_config
+from common.data.toy_streets import ToyStreets, generate
+from convert.folder import convert_folder
+from convert.reading import read
+from convert.single import convert_file
+from tests.compare import assert_close
+from tests.e2e.test_handover import HALF, OTHER, STEPS, backends, train  # noqa: F401
+from tests.tolerances import GRADIENT
+
+pytestmark = pytest.mark.slow
+TRAINED = ("source", "warmup", "round1/train")
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> Config:
+    root = tmp_path_factory.mktemp("streets")
+    generate(root / "toy", ToyStreets(source=6, train=6, val=2, size=(64, 64)))
+    roles = {"source": "gta5", "target": "cityscapes", "val": "cityscapes"}
+    small = [f"data.{role}.root={root / 'toy' / folder}" for role, folder in roles.items()]
+    small += ["data.val.size=[32,32]", "data.val.label_size=[32,32]"]
+    crop = "{size: [32, 32], heights: [24, 32], ratio: 1.0}"
+    small += [f"method.crop_source={crop}", f"method.crop_target={crop}"]
+    smooth = ["network.activation=softplus", "network.pool=average", "network.width=4", "method.bn=affine"]
+    optim = ["optim.name=sgd", "optim.lr=0.05", "optim.floor=0.0005", "train.batch_size=2"]
+    optim += [f"train.steps={STEPS}", f"train.checkpoint_every={STEPS}"]
+    warmup = {"discriminator_eps": 0.01, "discriminator_lr": 0.05, "lambda_adversarial": 0.5, "steps": STEPS}
+    critic = "{width: 4, activation: softplus}"
+    method = [f"method.warmup.{key}={value}" for key, value in warmup.items()]
+    method += [f"method.warmup.discriminator={critic}", f"method.source.steps={STEPS}", "method.warmup.lr=0.05"]
+    method += ["method.pseudo={rule: none, size: [32, 32]}", "method.rounds=[{}]"]
+    method += [f"method.self_training={{steps: {STEPS}, lr: 0.05}}"]
+    return load_config("iast/toy", [*small, *smooth, *optim, *method])
+
+
+def final(place) -> dict[str, np.ndarray]:
+    """Return the weights of every stage, the discriminator's too, under PyTorch's names."""
+    result = {}
+    for stage in TRAINED:
+        (folder,) = checkpoint.steps(place / "stages" / stage / "checkpoints")
+        for path in [*folder.glob("model.*"), *folder.glob("discriminator.*")]:
+            target = place / f"{path.stem}.safetensors"
+            convert_file(path, target)
+            result |= {f"{stage}/{path.stem}/{name}": np.array(a) for name, a in read(target).weights.items()}
+    return {name: array for name, array in result.items() if "num_batches" not in name}
+
+
+@pytest.fixture(scope="module")
+def whole(config, backends, tmp_path_factory):  # noqa: F811
+    """Return the weights of a whole run on PyTorch, and those of one that was stopped before its first step's end."""
+    place = tmp_path_factory.mktemp("whole") / "torch"
+    train(config, backends["torch"], place)
+    built = backends["torch"].build(config, "iast_warmup").state()
+    start = {f"model/{name}": a for name, a in built["model"].items()}
+    return final(place), start | {f"discriminator/{name}": a for name, a in built["discriminator"].items()}
+
+
+@pytest.mark.parametrize("first", OTHER)
+@pytest.mark.parametrize("stage", TRAINED[1:])
+def test_goes_on_with_the_other_framework(config, backends, whole, tmp_path, first, stage):  # noqa: F811
+    before, after, number = tmp_path / first, tmp_path / OTHER[first], TRAINED.index(stage)
+    train(config, backends[first], before, stop_after=number * STEPS + HALF)
+    convert_folder(before, after)
+    train(config, backends[OTHER[first]], after, resume=True)
+    (want, start), got = whole, final(after)
+    assert set(got) == set(want)
+    for name, array in want.items():
+        begun = start["/".join(name.split("/")[-2:])]
+        assert_close(name, got[name] - begun, array - begun, GRADIENT)
+    done = [checkpoint.read_json(after / f"stages/{name}/done.json")["backend"]["name"] for name in TRAINED]
+    assert done == [first] * number + [OTHER[first]] * (len(TRAINED) - number)
