@@ -95,6 +95,16 @@ class Config(Strict):
         return self
 
     @model_validator(mode="after")
+    def _whole_images(self) -> "Config":
+        """Refuse what classification would pass over in silence."""
+        if self.task == "classification":
+            if self.evaluate.scales != (1.0,) or self.evaluate.window:
+                raise ValueError("evaluate.scales and evaluate.window are for segmentation; classification knows flip")
+            if self.data.colour.mode != "off":
+                raise ValueError("data.colour is for segmentation; set data.colour.mode: off")
+        return self
+
+    @model_validator(mode="after")
     def _one_line_name(self) -> "Config":
         if not self.name or self.name.startswith(("/", ".")) or ".." in self.name.split("/"):
             raise ValueError(f"name {self.name!r} must be a relative path without '..'; it names the run folder")

@@ -9,6 +9,8 @@
     python scripts/prepare_data.py splits train.txt --counts 100 200 --out splits
     python scripts/prepare_data.py iast-lists --out data/lists           # the order of IAST's official runs
     python scripts/prepare_data.py shots data/mine --domain photos --shots 1 3 --out data/mine/txt
+    python scripts/prepare_data.py official data/txt                     # are the lists of DomainNet the official ones?
+    python scripts/prepare_data.py cifar data/cifar-100-python --out data/cifar100
     python scripts/prepare_data.py cache ddm/gta5_to_cityscapes_100 --folder data/cache
     python scripts/prepare_data.py translate ddm/gta5_to_cityscapes_100 --folder data/translated
 
@@ -32,20 +34,19 @@ from rich.progress import track  # noqa: E402
 
 from common.cli import run  # noqa: E402
 from common.config import Config, load_config  # noqa: E402
-from common.data import digits, prepare, shots, toy_streets  # noqa: E402
+from common.data import prepare, toy_streets  # noqa: E402
 from common.data.cache import Cache  # noqa: E402
-from common.data.check import Report, check_all  # noqa: E402
-from common.data.class_folders import ClassFolders  # noqa: E402
+from common.data.check import check_all  # noqa: E402
 from common.data.dataset import ImageDataset  # noqa: E402
 from common.data.iast_lists import LISTS  # noqa: E402
-from common.data.labels import class_set  # noqa: E402
-from common.data.lists import read_class_list, read_names, write_json_list, write_list  # noqa: E402
-from common.data.roles import Roles, open_dataset, open_roles  # noqa: E402
+from common.data.lists import read_names, write_json_list, write_list  # noqa: E402
+from common.data.roles import Roles, open_roles  # noqa: E402
 from common.data.segmentation import SegmentationDataset  # noqa: E402
 from common.data.splits import COUNTS, SEED, labelled_positions, write_split  # noqa: E402
 from common.data.translation import translate  # noqa: E402
 from common.errors import UserError  # noqa: E402
-from common.schema import ClassesConfig, ClassificationDatasetConfig, DatasetConfig, Size  # noqa: E402
+from common.schema import DatasetConfig, Size  # noqa: E402
+from scripts.preparation import classes  # noqa: E402
 
 ROLES = ("source", "source_val", "target", "labelled", "val", "test")
 SHOWN = 20  # problems that a check prints of each dataset
@@ -65,25 +66,6 @@ def toy(options: argparse.Namespace) -> None:
     print(f"{options.root}: {counts}, {'drawn' if drawn else 'there already'}")
 
 
-def write_digits(options: argparse.Namespace) -> None:
-    """Write the embedded benchmark "digits": handwritten digits of two origins, from installed packages."""
-    for name, (train, test) in digits.write_digits(options.root, options.seed).items():
-        print(f"{options.root}/{name}: {train} images for training, {test} for the test; lists in {options.root}/txt")
-
-
-def write_shots(options: argparse.Namespace) -> None:
-    """Draw K labelled images of each class of a domain and write the lists that S3D and MME read."""
-    if options.images.is_dir():
-        layout = ClassificationDatasetConfig(layout="class_folders", root=options.images, domains=(options.domain,))
-        names = ClassFolders.class_names(layout)
-        dataset = open_dataset(layout, class_set(ClassesConfig(set="custom", names=names)))
-        entries = [(item.name, item.label) for item in dataset.items]
-    else:
-        entries = [entry for entry in read_class_list(options.images) if entry[1] is not None]
-    for path in shots.write_lists(options.out, options.domain, entries, options.shots, options.seed):
-        print(f"{path}: {len(path.read_text(encoding='utf-8').splitlines())} images")
-
-
 def check(options: argparse.Namespace) -> int:
     """Read every image and label of a configuration and print all problems; exit status 2 if there is one."""
     config = load_config(options.config, options.set)
@@ -91,7 +73,7 @@ def check(options: argparse.Namespace) -> int:
     for role, dataset in _datasets(roles, options.role):
         report = check_all(dataset, roles.must_have_labels(role))
         print(f"data.{role}: {report.line()}")
-        print(f"    {_shares(report, roles.classes.names, dataset.ignored)}")
+        print(f"    {report.shares(roles.classes.names, dataset.ignored)}")
         for problem in report.problems[:SHOWN]:
             print(f"data.{role}: {problem}", file=sys.stderr)
         if len(report.problems) > SHOWN:
@@ -141,6 +123,8 @@ def iast_lists(options: argparse.Namespace) -> None:
 def cache(options: argparse.Namespace) -> None:
     """Write resized images and labels, for the key ``cache`` of a dataset."""
     config = load_config(options.config, options.set)
+    if config.task == "classification":
+        raise UserError(f"{config.name}: images of classification are small and read as they are; there is no cache")
     roles = open_roles(config, checked=False)
     for role, dataset in _datasets(roles, options.role):
         folder = options.folder or dataset.config.cache
@@ -196,16 +180,6 @@ def _shown(items: Iterable, total: int) -> Iterator:
     return iter(track(items, "files", total, transient=True, disable=not watched, console=Console(stderr=True)))
 
 
-def _shares(report: Report, names: tuple[str, ...], ignored: tuple[int, ...]) -> str:
-    """Say how much of the labelled pixels or images each class has, the frequent ones first."""
-    counts = dict(zip(names, report.counts)) | {"(ignored)": report.counts[[*ignored]].sum()}
-    total = max(1, sum(counts.values()))
-    found = sorted(((pixels, name) for name, pixels in counts.items() if pixels), reverse=True)
-    absent = [name for name in names if not counts[name]]
-    text = ", ".join(f"{name} {100 * pixels / total:.2f} %" for pixels, name in found) or "no labels"
-    return text + (f"; absent: {', '.join(absent)}" if absent and found else "")
-
-
 def _report(root: Path, written: list[bool], total: int) -> None:
     print(f"{root}: {total} labels, {sum(written)} written, {total - sum(written)} there already")
 
@@ -229,10 +203,11 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("root", type=Path, help="root folder of the dataset")
         _workers(sub)
     _list_options(command(lists, "lists", "cityscapes data/cityscapes --split train --out train.txt"))
-    sub = command(write_digits, "digits", "data/digits")
-    sub.add_argument("root", type=Path, help="folder that receives mnist/, optdigits/ and txt/")
-    sub.add_argument("--seed", type=int, default=SEED, help="draws the labelled images (%(default)s)")
-    _shot_options(command(write_shots, "shots", "data/mine --domain photos --shots 1 3 --out data/mine/txt"))
+    classes.digits_options(command(classes.write_digits, "digits", "data/digits"))
+    shots = "data/mine --domain photos --shots 1 3 --out data/mine/txt"
+    classes.shots_options(command(classes.write_shots, "shots", shots))
+    classes.official_options(command(classes.check_official, "official", "data/txt"))
+    classes.cifar_options(command(classes.unpack_cifar, "cifar", "data/cifar-100-python --out data/cifar100"))
     _split_options(command(splits, "splits", "train.txt --counts 100 200 --out splits"))
     sub = command(iast_lists, "iast-lists", "--out data/lists")
     sub.add_argument("--out", type=Path, default=Path(), help="folder for the JSON files")
@@ -274,14 +249,6 @@ def _split_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="images with labels (%(default)s)")
     sub.add_argument("--seed", type=int, default=SEED, help="of random.sample (%(default)s)")
     sub.add_argument("--out", type=Path, default=Path(), help="folder for labelled_COUNT.txt")
-
-
-def _shot_options(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("images", type=Path, help="root above the domain's class folders, or a list 'image label'")
-    sub.add_argument("--domain", required=True, help="folder of the domain below the root; part of the lists' names")
-    sub.add_argument("--shots", type=int, nargs="+", default=(1, 3), help="labelled images a class (%(default)s)")
-    sub.add_argument("--seed", type=int, default=SEED, help="another seed draws others (%(default)s)")
-    sub.add_argument("--out", type=Path, required=True, help="folder for the lists")
 
 
 def _workers(sub: argparse.ArgumentParser) -> None:

@@ -45,6 +45,21 @@ class Report:
         return f"{self.images} images ({sizes}{more}), {self.labels} labels; read {self.read}"
 
 
+    def shares(self, names: Sequence[str], ignored: Sequence[int] = ()) -> str:
+        """Say how much of the labelled pixels or images each class has, the frequent ones first.
+
+        Args:
+            names: Of the classes.
+            ignored: Labels that are no class.
+        """
+        counts = dict(zip(names, self.counts)) | {"(ignored)": self.counts[[*ignored]].sum()}
+        total = max(1, sum(counts.values()))
+        found = sorted(((count, name) for name, count in counts.items() if count), reverse=True)
+        absent = [name for name in names if not counts[name]]
+        text = ", ".join(f"{name} {100 * count / total:.2f} %" for count, name in found) or "no labels"
+        return text + (f"; absent: {', '.join(absent)}" if absent and found else "")
+
+
 def check(dataset: ImageDataset, labelled: Sequence[int] | None = None) -> Report:
     """Check a dataset at the start of a run.
 

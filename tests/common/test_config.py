@@ -105,7 +105,8 @@ def test_unknown_configuration_suggests_a_near_one() -> None:
 def test_a_split_replaces_a_dataset_of_labelled_images(tmp_path: Path) -> None:
     """And the other way round; options of a dataset alone are laid upon it."""
     folders = "{layout: class_folders, root: data/x}"
-    base = f"name: b\ntask: classification\nnetwork: {{name: resnet}}\nmethod: {{name: supervised}}\ndata:\n  val: {folders}\n"
+    base = "name: b\ntask: classification\nnetwork: {name: resnet}\nmethod: {name: supervised}\n"
+    base += f"data:\n  val: {folders}\n"
     whole = "{layout: image_list, root: data/x, list: l.txt}"
     for first, second, found in (
         (whole, "{shots: 3}", {"shots": 3}),

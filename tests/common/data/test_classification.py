@@ -198,6 +198,12 @@ def test_one_task(tmp_path: Path) -> None:
             "{layout: folders, root: ROOT}",
             r"data\.source: layout 'folders' is not for task 'classification'",
         ),
+        (
+            "method:",
+            "evaluate: {scales: [0.5, 1]}\nmethod:",
+            r"evaluate\.scales and evaluate\.window are for segmentation",
+        ),
+        ("  labelled:", "  colour: {mode: online}\n  labelled:", r"data\.colour is for segmentation"),
         ("every: 2", "evry: 2", r"c\.yaml:7: data\.val has no key 'evry'\. Did you mean 'every'\?"),
         (
             "labelled: null",

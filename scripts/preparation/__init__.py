@@ -1,0 +1,1 @@
+"""Commands of ``prepare_data.py``."""
