@@ -201,3 +201,29 @@ def test_equal_weights_have_one_digest_in_every_format(tmp_path):
         seen.append(inspect(tmp_path / name))
     assert len({one.weights_digest for one in seen}) == 1
     assert json.loads(seen[0].json())["layouts"] == ["ddm", "advent"]
+
+
+def test_iast_with_ibn_loses_the_norms_it_never_calls(tmp_path):
+    official = manifest("iast/deeplabv2_r50_ibn")
+    report = bring_in("iast", write_pth(tmp_path / "G.pth", official), tmp_path / "ours.ckpt")
+    mixed = tuple(name.replace("ibnc.IN.weight", "bn1.") for name in official if name.endswith("ibnc.IN.weight"))
+    unused = {name for name in official if name.startswith(mixed)}
+    assert len(unused) == 13 * 5 and unused <= set(report.dropped)
+    take_out("iast", tmp_path / "ours.ckpt", tmp_path / "back.pth")
+    back = content(tmp_path / "back.pth")
+    assert set(back) == set(official)
+    kept = [name for name in official if name not in report.dropped]
+    assert_same({name: back[name] for name in kept}, {name: official[name] for name in kept})
+
+
+def test_the_discriminator_of_iast_comes_from_the_same_file(tmp_path):
+    official = manifest("iast/deeplabv2_r101_warmup")
+    source = write_pth(tmp_path / "M.pth", {f"module.{name}": array for name, array in official.items()})
+    bring_in("iast-discriminator", source, tmp_path / "critic.ckpt")
+    assert sorted(content(tmp_path / "critic.ckpt")) == sorted(
+        f"{layer}.{leaf}" for layer in ("conv1", "conv2", "conv3", "conv4", "classifier") for leaf in ("weight", "bias")
+    )
+    take_out("iast-discriminator", tmp_path / "critic.ckpt", tmp_path / "back.pth")
+    back = content(tmp_path / "back.pth")
+    assert len(back) == 10
+    assert_same(back, {name: official[name] for name in back})

@@ -121,3 +121,18 @@ def test_synchronised_batch_norm_keeps_every_name_and_number(side):
     groups = side.training.parameter_groups(network)
     assert {name: list(group) for name, group in groups.items()} == {n: list(g) for n, g in trainable.items()}
     assert np.array_equal(side.numpy(side.predict.main_logits(network, images)), want)
+
+
+@pytest.mark.parametrize("train", [{"precision": "fp16"}, {"recompute": True}], ids=["fp16", "recompute"])
+@pytest.mark.parametrize("objective", ["iast_warmup", "iast_self_training"])
+def test_iast_trains_in_less_memory(side, objective, train):
+    """Half precision and recomputing change a step of IAST, with its discriminator, by rounding alone."""
+    found = []
+    for options in ({}, train):
+        backend = open_backend(side.name, device="cpu", compile=False)
+        model = build(backend, objective, configuration(objective, train=options))
+        if options.get("precision"):
+            rescale(model, 2.0**10)
+        steps = [model.step(batch(objective), 0.01) for _ in range(2)]
+        found.append([float(backend.numpy(value)) for losses in steps for value in losses.values()])
+    assert found[1] == pytest.approx(found[0], rel=NEAR["fp16"], abs=1e-3)

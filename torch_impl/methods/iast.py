@@ -9,6 +9,7 @@ from torch import Tensor
 from common.data.labels import class_set
 from common.schedules import group_rate
 from torch_impl.adversarial import discriminator_loss, fooling_loss
+from torch_impl.execution import lower_precision
 from torch_impl.losses import IGNORED, cross_entropy, softmax, upsample, valid_pixels
 from torch_impl.methods.segmentation import SegmentationObjective
 from torch_impl.nets import build_network
@@ -30,6 +31,7 @@ class AdversarialWarmUp(SegmentationObjective):
         self.lambda_source, self.lambda_adversarial = warmup.lambda_source, warmup.lambda_adversarial
         self.kind, self._rate = warmup.loss, warmup.discriminator_lr
         network = build_network(warmup.discriminator, len(class_set(config.classes)), config.seed)
+        lower_precision(network, config.train.precision, backend.device)
         self._critic = self.further("discriminator", network, warmup.discriminator_optim(config.optim))
         self._discriminate = self.differentiated(self.discriminate, self._critic)
 
