@@ -1,7 +1,8 @@
 """The self-check of a dataset: counts, missing pairs, sizes, ids that no map knows, files that cannot be read.
 
-At the start of a run every pair must exist, and files are read until ``BUDGET`` pixels are seen, spread over the
-list; ``prepare_data.py check`` reads all of them. A fault that the start does not see is found when its file is read.
+At the start of a run every pair must exist, and files are read until ``BUDGET`` pixels or ``MOST`` images are seen,
+spread over the list; ``prepare_data.py check`` reads all of them. A fault that the start does not see is found when
+its file is read.
 """
 
 from collections import Counter
@@ -16,6 +17,7 @@ from common.data.files import read_image
 from common.errors import UserError
 
 BUDGET = 1 << 26  # pixels read at the start of a run: one or two seconds
+MOST = 3000  # images read at the start of a run, where they are small
 
 
 @dataclass
@@ -89,7 +91,7 @@ def inspect(dataset: ImageDataset, report: Report, labelled: Sequence[int] | Non
         dataset: The dataset.
         report: Takes the counts.
         labelled: Positions that must have labels; None means all.
-        budget: Pixels to read at most; None reads all.
+        budget: Pixels to read at most, of no more than ``MOST`` images; None reads all.
     """
     report.images = len(dataset)
     report.labels = sum(dataset.has_label(i) for i in range(len(dataset)))
@@ -97,7 +99,7 @@ def inspect(dataset: ImageDataset, report: Report, labelled: Sequence[int] | Non
     yield from _uncached(dataset)
     seen, report.counts = 0, np.zeros(max(256, len(dataset.classes)), np.int64)
     for index in _spread(len(dataset)):
-        if budget is not None and seen >= budget and report.read:
+        if budget is not None and report.read and (seen >= budget or report.read >= MOST):
             break
         try:
             seen += _read(dataset, index, report)
