@@ -150,9 +150,11 @@ def evaluate(
     """
     rank, world = (backend.rank, backend.world) if backend else (0, 1)
     kind = EVALUATIONS[dataset.task]
-    counts = kind.empty(len(classes))
+    counts, full = kind.empty(len(classes)), set()  # shapes of whole batches
     for indices, images, truths in _batches(dataset, range(rank, len(dataset), world), batch_size):
-        predictions = predict(images, truths[0].shape)
+        if len(images) == batch_size:
+            full.add(images.shape)
+        predictions = predict(_filled(images, batch_size, full), truths[0].shape)
         for index, prediction, truth in zip(indices, predictions, truths):
             kind.count(counts, truth, prediction)
             if watch:
@@ -190,6 +192,17 @@ def _shapes(item: tuple[int, np.ndarray, np.ndarray]) -> tuple:
 def _stacked(items: list[tuple[int, np.ndarray, np.ndarray]]) -> tuple[list[int], np.ndarray, list]:
     indices, images, labels = zip(*items)
     return list(indices), np.stack(images).transpose(0, 3, 1, 2), list(labels)
+
+
+def _filled(images: np.ndarray, size: int, full: set[tuple]) -> np.ndarray:
+    """Repeat the last image until the batch is whole, if whole ones of its shape came before.
+
+    A network that is compiled for a shape is then not compiled again for the rest of a dataset.
+    """
+    missing = size - len(images)
+    if not missing or (size, *images.shape[1:]) not in full:
+        return images
+    return np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
 
 
 def read_ahead(read: Callable[[int], Any], indices: Sequence[int], threads: int = _READERS) -> Iterator[Any]:

@@ -46,6 +46,20 @@ def brightest(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return labels
 
 
+def test_the_last_batch_is_filled_up() -> None:
+    """So that a compiled network sees one shape; what fills it up is not counted."""
+    dataset, shapes = FakeDataset(7, 3), []
+
+    def predict(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        shapes.append(len(images))
+        return images.argmax(axis=1).astype(np.uint8)
+
+    found = evaluate(predict, dataset, CLASSES, batch_size=3)
+    assert shapes == [3, 3, 3] and found.matrix.sum() == sum(dataset.label(i).size for i in range(7))
+    assert np.array_equal(found.matrix, evaluate(predict, dataset, CLASSES, batch_size=10).matrix)
+    assert shapes[3:] == [7]  # no whole batch, nothing to fit
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_counts_every_pixel_once(batch_size: int) -> None:
     """Whatever the sizes and the batches; ignored pixels do not count."""
