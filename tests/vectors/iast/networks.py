@@ -162,8 +162,11 @@ def _ppm(side: Twin, arrays: dict, shapes: dict):
 
 def _snconv(side: Twin, arrays: dict, shapes: dict):
     outputs, inputs, kernel, _ = shapes["weight"]
-    stride = round(arrays["x"].shape[2] / arrays["y"].shape[2])
-    return side.module("nets.blocks").SpectralNormConv(inputs, outputs, kernel, stride, 1)
+    ends = [(arrays["x"].shape[axis], arrays["y"].shape[axis]) for axis in (2, 3)]
+    forms = [(padding, stride) for padding in (1, 0, 2, 3) for stride in (1, 2, 3, 4)]
+    fits = ((p, s) for p, s in forms if all((have + 2 * p - kernel) // s + 1 == made for have, made in ends))
+    padding, stride = next(fits)
+    return side.module("nets.blocks").SpectralNormConv(inputs, outputs, kernel, stride, padding)
 
 
 def _base_predictor(side: Twin, arrays: dict, shapes: dict):

@@ -61,7 +61,9 @@ def configuration(vector: Vector) -> Config:
     depth = int(re.search(r"-(\d+)-", backbone)[1])
     frozen = "FREEZEBN" in backbone
     network = segmentation_config(depth, "ibn" in backbone.lower() or bool(params.get("with_ibn")), frozen)
-    adam = {"name": "adam", "weight_decay": params.get("weight_decay", 5e-4), "eps": 1e-8, "betas": (0.9, 0.999)}
+    rule = params.get("optimizer", "Adam").lower()
+    adam = {"name": rule, "weight_decay": params.get("weight_decay", 5e-4), "eps": 1e-8, "betas": (0.9, 0.999)}
+    adam |= {"betas": (0.95, 0.999), "eps": 1e-5} if rule == "ranger" else {}
     groups = {"backbone_lr_mult": 0.1, "head_lr_mult": 1.0}
     schedule = {"schedule": "cosine_restarts", "horizon": params["T_max_iters"], "floor": params["eta_min"]}
     schedule |= {"restart_mult": params.get("T_mult", 1.0)}
@@ -144,6 +146,8 @@ def _losses(vector: Vector, step: int, losses: dict[str, float]) -> Iterator[Che
             got = losses["discriminator"]
         elif together:
             got = losses["loss"]
+        elif params["mode"] == "sl" and name == "mask_loss":  # the source's part, where it takes part
+            got = losses["source"] * params["srcw"]
         elif name in PARTS:
             part, weight = PARTS[name]
             got = losses[part] * (params[weight] if weight else 1.0)
