@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from common.accuracy import ranked
+from torch_impl.centroids import class_means
 from torch_impl.predict import class_scores, label_map, predict
 
 
@@ -31,6 +32,16 @@ class Predictor:
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Return raw logits (N, C, h, w) float32 of images (N, 3, H, W) uint8 RGB, at the network's stride."""
         return self._objective.backend.numpy(self._objective.predict(images)).astype(np.float32)
+
+    def class_means(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the classes' mean features of images (N, 3, H, W) uint8 RGB, by the predicted classes.
+
+        Returns:
+            (N, C, D) float32, and which count, (N, C) bool; see ``class_means`` of the twin's ``centroids``.
+        """
+        objective = self._objective
+        means, valid = class_means(*objective.features(images))
+        return objective.backend.numpy(means), objective.backend.numpy(valid)
 
     def labels(self, images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Return (N, H, W) uint8 train ids of images (N, 3, h, w) uint8 RGB at ``size`` = (H, W)."""

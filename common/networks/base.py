@@ -23,3 +23,8 @@ class NetworkBase(Strict):
     def any_size(self) -> bool:
         """Return whether images of any size will do; else the network is made for one."""
         return True
+
+    @property
+    def draws(self) -> int:
+        """Random numbers that one image takes in training, for dropout and stochastic depth; none for most."""
+        return 0

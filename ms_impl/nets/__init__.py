@@ -16,7 +16,9 @@ from ms_impl.nets.output_discriminator import OutputDiscriminator
 from ms_impl.nets.resnet_classifier import ResNetClassifier
 from ms_impl.nets.shufflenetv2 import ShuffleNetV2
 from ms_impl.nets.training import set_mode
+from ms_impl.nets.translator import Critics, Translator
 from ms_impl.nets.vgg import VGG16
+from ms_impl.nets.vgg19 import Vgg19
 from ms_impl.weights import initialise
 
 NETWORKS = {
@@ -35,6 +37,9 @@ NETWORKS = {
     "encoder": Encoder,
     "anchor": AnchorNet,
     "output_discriminator": OutputDiscriminator,
+    "translator": Translator,
+    "critics": Critics,
+    "vgg19_features": Vgg19,
 }
 
 

@@ -50,15 +50,17 @@ class DeepLabV2(ResNet):
         self.layer5 = Classifier(4 * width, classes) if config.aux else None
         self.context, wide = CONTEXTS[config.context](8 * width)
         self.layer6 = Classifier(wide, classes)
+        self.feature_channels = wide
         self.freeze_bn_stats = config.freeze_bn_stats
         if config.freeze_bn_affine:
             freeze_affine(self)
 
-    def construct(self, images: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+    def construct(self, images: Tensor, noise: Tensor | None = None) -> tuple[Tensor | None, Tensor, Tensor]:
         """Return (auxiliary logits, fourth stage, main logits) at stride 8, neither upsampled nor normalised.
 
         Args:
             images: (N, 3, H, W) float32, normalised.
+            noise: Counts for nothing: there is no dropout.
         Returns:
             Three (N, channels, h, w) with h = H / 8 + 1 for multiples of 8 and ceil pooling; the auxiliary is None
             when the network has no such classifier.

@@ -90,6 +90,7 @@ class DeepLabV2SE(nn.Cell):
         width = 8 * config.width * expansion(config.depth)
         channels, groups = config.head_channels, config.groups
         self.final = FeatureHead(width, channels, classes, groups, config.dropout, config.activation)
+        self.feature_channels = channels
         self.freeze_bn_stats = config.freeze_bn_stats
         if config.freeze_bn_affine:
             freeze_affine(self)

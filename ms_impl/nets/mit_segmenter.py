@@ -30,6 +30,7 @@ class MitSegmenter(nn.Cell):
         head, channels = _HEADS[config.head], config.decoder_channels
         self.decode_head = head(config.channels, channels, classes, config.dropout, config.activation)
         self.freeze_bn_stats, self._paths = config.freeze_bn_stats, config.path_draws
+        self.feature_channels = channels
         if config.freeze_bn_affine:
             freeze_affine(self)
 

@@ -2,6 +2,7 @@
 
 from mindspore import Tensor, nn, ops
 
+from common.networks.translator import Vgg19Config
 from ms_impl.nets.layers import conv
 
 # channels of the 13 convolutions up to relu5_1 by slice; the number is the layer's place in torchvision's VGG-19
@@ -37,7 +38,8 @@ class Vgg19(nn.Cell):
 
     HEADS = ()
 
-    def __init__(self) -> None:
+    def __init__(self, config: Vgg19Config, classes: int) -> None:
+        """Build; ``classes`` counts for nothing."""
         super().__init__()
         self.slice1, self.slice2, self.slice3, self.slice4, self.slice5 = (Slice(layers) for layers in _SLICES)
 

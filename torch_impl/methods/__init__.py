@@ -4,6 +4,9 @@ from torch_impl.methods.ape import Ape
 from torch_impl.methods.augkd import AnchorLearning, Distilled, MixupLearning
 from torch_impl.methods.datafree import DataFree
 from torch_impl.methods.ddm import RegionTeacher, SampleTeacher, Student
+from torch_impl.methods.diga import Distillation
+from torch_impl.methods.diga_selftraining import ConsensusTraining
+from torch_impl.methods.diga_translator import TranslatorTraining
 from torch_impl.methods.entropy import Ent, Mme
 from torch_impl.methods.iast import AdversarialWarmUp, SelfTraining
 from torch_impl.methods.s3d import S3D
@@ -15,6 +18,9 @@ OBJECTIVES = {
     "ddm_region": RegionTeacher,
     "ddm_sample": SampleTeacher,
     "ddm_student": Student,
+    "diga_translator": TranslatorTraining,
+    "diga_warmup": Distillation,
+    "diga_selftraining": ConsensusTraining,
     "ent": Ent,
     "mme": Mme,
     "ape": Ape,

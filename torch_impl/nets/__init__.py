@@ -17,7 +17,9 @@ from torch_impl.nets.output_discriminator import OutputDiscriminator
 from torch_impl.nets.resnet_classifier import ResNetClassifier
 from torch_impl.nets.shufflenetv2 import ShuffleNetV2
 from torch_impl.nets.training import set_mode
+from torch_impl.nets.translator import Critics, Translator
 from torch_impl.nets.vgg import VGG16
+from torch_impl.nets.vgg19 import Vgg19
 from torch_impl.weights import initialise
 
 NETWORKS = {
@@ -36,6 +38,9 @@ NETWORKS = {
     "encoder": Encoder,
     "anchor": AnchorNet,
     "output_discriminator": OutputDiscriminator,
+    "translator": Translator,
+    "critics": Critics,
+    "vgg19_features": Vgg19,
 }
 
 

@@ -101,6 +101,7 @@ class HRNetOCR(nn.Module):
         inputs = sum(config.branch_widths)
         channels, keys = config.head_channels, config.key_channels
         self.ocrnet = OCRHead(inputs, channels, keys, classes, config.dropout, config.activation)
+        self.feature_channels = channels
         self.freeze_bn_stats, self.reverse_channels = config.freeze_bn_stats, config.reverse_channels
         if config.freeze_bn_affine:
             freeze_affine(self)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from common.networks.translator import CriticsConfig, TranslatorConfig
 from torch_impl.nets.layers import conv, instance_norm, reflect_pad
 
 _BLOCKS = 4
@@ -155,3 +156,34 @@ def halved(images: Tensor) -> Tensor:
 def _critic(width: int) -> nn.Sequential:
     widths = [3, *[width * 2**step for step in range(4)]]
     return nn.Sequential(*[CriticBlock(a, b) for a, b in pairwise(widths)], conv(widths[-1], 1, 1))
+
+
+class Translator(nn.Module):
+    """The generators of both directions; the network itself translates source images into the target's style."""
+
+    HEADS = ()
+
+    def __init__(self, config: TranslatorConfig, classes: int) -> None:
+        """Build; ``classes`` counts for nothing."""
+        super().__init__()
+        self.enc_s, self.enc_t = ImgEncoder(config.width), ImgEncoder(config.width)
+        self.dec_s2t, self.dec_t2s = ImgDecoder(config.width), ImgDecoder(config.width)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map source images (N, 3, H, W), normalised, sides divisible by 4, to the same shape in [-1, 1]."""
+        return self.dec_s2t(self.enc_s(images))
+
+
+class Critics(nn.Module):
+    """The discriminators of both directions: of the target's style, and of the source's."""
+
+    HEADS = ()
+
+    def __init__(self, config: CriticsConfig, classes: int) -> None:
+        """Build; ``classes`` counts for nothing."""
+        super().__init__()
+        self.dis_s2t, self.dis_t2s = Discriminator(config.width), Discriminator(config.width)
+
+    def forward(self, as_target: Tensor, as_source: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Return the judgements of images (N, 3, H, W) in the target's style and of images in the source's."""
+        return self.dis_s2t(as_target), self.dis_t2s(as_source)

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
+from common.networks.translator import Vgg19Config
 from torch_impl.nets.layers import conv
 
 # channels of the 13 convolutions up to relu5_1 by slice; the number is the layer's place in torchvision's VGG-19
@@ -38,7 +39,8 @@ class Vgg19(nn.Module):
 
     HEADS = ()
 
-    def __init__(self) -> None:
+    def __init__(self, config: Vgg19Config, classes: int) -> None:
+        """Build; ``classes`` counts for nothing."""
         super().__init__()
         self.slice1, self.slice2, self.slice3, self.slice4, self.slice5 = (Slice(layers) for layers in _SLICES)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from common.class_mixing import label_edges
+from common.networks.translator import Vgg19Config
 from tests.twins import Twin, twin
 from tests.vectors import Check, Vector
 from tests.vectors.diga.cases import cases
@@ -60,7 +61,7 @@ def masked_distillation(vector: Vector, backend) -> Iterator[Check]:
 def vgg_loss(vector: Vector, backend) -> Iterator[Check]:
     """Perceptual loss on five levels of VGG-19; the manifest beside it holds the names."""
     side = twin(backend.name)
-    network = side.module("nets.vgg19").Vgg19()
+    network = side.nets.build_network(Vgg19Config(), 0)
     if vector.path.suffix == ".json":
         want = [(name, tuple(shape)) for name, shape, _ in vector.content]
         own = side.canonical(side.weights.get_weights(network), network)

@@ -1,0 +1,200 @@
+"""DiGA: distil to generalise, then adapt (Shen et al., CVPR 2023, arXiv 2304.02222).
+
+    translator        source images in the target's style (``setting: uda``)
+    warmup            a student and its mean teacher distil between two views of a source image, in both directions
+    roundR/pseudo     the student labels the target, every pixel
+    centroids         the classes' mean features on the target
+    roundR/selftrain  labels count where the nearest centroid agrees; they supervise mixed images
+
+``setting: dg`` (generalisation) is the warm-up alone, with augmented views; ``setting: semi`` takes the target's
+labelled images for the source and needs no translator.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from common.draws import generator
+from common.errors import UserError
+from common.methods.diga_batches import pseudo_size, selftraining_batches, translator_batches, warmup_batches
+from common.methods.diga_settings import DigaSettings, PhaseSettings
+from common.methods.samples import stack_images, unlabelled_positions
+from common.pseudo.centroids import stream_centroids, write_centroids
+from common.pseudo.folder import check_names, write_pseudo_label
+from common.stage import Stage, StageContext
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from common.config import Config
+
+
+class Diga:
+    """The stages of DiGA."""
+
+    Settings = DigaSettings
+    TASKS = ("segmentation",)
+
+    @staticmethod
+    def stages(config: Config) -> list[Stage]:
+        """Return translator, warm-up, and the rounds of self-training.
+
+        Raises:
+            UserError: If the setting needs data that the configuration does not name.
+        """
+        method = config.method
+        _check(config)
+        uda = method.setting == "uda"
+        stages = [_translator(config)] if uda and not method.translator.weights else []
+        frozen = {"translator": "translator"} if stages else {}
+        stages.append(
+            Stage(
+                name="warmup",
+                title="DiGA, generalisation" if method.setting == "dg" else "DiGA, warm-up",
+                objective="diga_warmup",
+                steps=method.warmup.steps or config.train.steps,
+                batches=partial(warmup_batches, translated=uda),
+                frozen=frozen,
+                settings=_settings(method, "warmup"),
+                changes=_schedule(method.warmup),
+            )
+        )
+        if method.setting == "dg":
+            return stages
+        for number in range(1, method.rounds + 1):
+            stages += _round(config, number, stages[-1].name, frozen)
+        return stages
+
+
+def _check(config: Config) -> None:
+    data, setting = config.data, config.method.setting
+    needed = {"uda": ("source", "target"), "dg": ("source",), "semi": ("target", "labelled")}[setting]
+    if setting == "dg" and config.method.sees_target:
+        needed = ("source", "target")
+    missing = [name for name in needed if getattr(data, name) is None]
+    if missing:
+        raise UserError(f"data.{missing[0]} is missing: method.setting '{setting}' needs {' and '.join(needed)}")
+
+
+def _translator(config: Config) -> Stage:
+    options = config.method.translator
+    optim = {
+        "name": "adam", "lr": options.lr, "betas": options.betas, "weight_decay": 0.0, "head_lr_mult": 1.0,
+        "schedule": "poly", "power": options.power, "horizon": None, "repeats": {}, "warmup": 0, "clip": None,
+    }  # fmt: skip
+    return Stage(
+        name="translator",
+        title="DiGA, image translator",
+        objective="diga_translator",
+        steps=options.steps,
+        batches=translator_batches,
+        settings=_settings(config.method, "translator"),
+        score=False,
+        changes={"optim": optim, "train": {"ema": None}},
+    )
+
+
+def _round(config: Config, number: int, before: str, frozen: dict[str, str]) -> list[Stage]:
+    """Return the stages of one round; ``before`` is the training that it goes on from."""
+    method, name = config.method, f"round{number}"
+    fresh = number == 1 or method.centroids.recompute
+    own = f"{name}/centroids" if method.centroids.recompute else "centroids"
+    pseudo = Stage(
+        name=f"{name}/pseudo",
+        title=f"offline labels, round {number}",
+        frozen={"network": before},
+        produce=write_offline_labels,
+        settings={"evaluate": config.evaluate.model_dump(mode="json"), "size": method.target_full},
+        score=False,
+    )
+    centroids = Stage(
+        name=own,
+        title="class centroids",
+        frozen={"network": before},
+        produce=write_first_centroids,
+        settings={"passes": method.centroids.passes, "sizes": (method.target_low, method.target_full)},
+        score=False,
+    )
+    train = Stage(
+        name=f"{name}/selftrain",
+        title=f"DiGA, self-training, round {number}",
+        objective="diga_selftraining",
+        steps=method.selftrain.steps or config.train.steps,
+        batches=partial(
+            selftraining_batches, translated=method.setting == "uda", pseudo=pseudo.name, centroids=own
+        ),
+        start=before,
+        frozen={**frozen, "teacher": f"{before}:teacher"},
+        reads=(pseudo.name, own),
+        settings=_settings(method, "selftrain"),
+        changes=_schedule(method.selftrain),
+    )
+    return [pseudo, *([centroids] if fresh else []), train]
+
+
+def _settings(method: DigaSettings, phase: str) -> dict[str, Any]:
+    """Return what a stage depends on: everything but the other phases and the number of rounds."""
+    others = {"translator", "warmup", "selftrain", "rounds"} - {phase}
+    return method.model_dump(mode="json", exclude=others)
+
+
+def _schedule(phase: PhaseSettings) -> dict[str, dict[str, Any]]:
+    return {"optim": {"schedule": phase.schedule}} if phase.schedule else {}
+
+
+def write_offline_labels(context: StageContext, predictor: Any) -> dict:
+    """Label every unlabelled target image by the largest score of all scales, one image at a time.
+
+    Returns:
+        How many images, and the share of each class among the pixels.
+    """
+    size = pseudo_size(context)
+    target, semi = context.data.target.resized(size), context.config.method.setting == "semi"
+    places = unlabelled_positions(context, without_labelled=semi)
+    names = [target.names[place] for place in places]
+    check_names(names)
+    pixels = np.zeros(256, np.int64)
+    for place, name in zip(places, names):
+        label = predictor.labels(stack_images([target.image(place)]), (size[1], size[0]))[0]
+        write_pseudo_label(context.folder, name, label)
+        pixels += np.bincount(label.ravel(), minlength=256)
+    classes = context.data.classes.names
+    return {"images": len(names), "share": {n: round(float(c / pixels.sum()), 5) for n, c in zip(classes, pixels)}}
+
+
+def write_first_centroids(context: StageContext, predictor: Any) -> dict:
+    """Take the classes' mean features over several passes; ``setting: semi`` looks at crops of full size as well.
+
+    Returns:
+        How many vectors each class has.
+    """
+    memory = stream_centroids(predictor.class_means(images) for images in _centroid_images(context))
+    write_centroids(context.folder, memory)
+    return {"vectors": dict(zip(context.data.classes.names, map(int, memory["counts"])))}
+
+
+def _centroid_images(context: StageContext) -> Iterator[np.ndarray]:
+    """Yield (1, 3, H, W) uint8 images of the target, at low resolution and in order of the list."""
+    method, target = context.config.method, context.data.target
+    low = target.resized(method.target_low) if method.target_low else target
+    for turn in range(method.centroids.passes):
+        for place in range(len(target)):
+            image = low.image(place)
+            if method.setting != "semi":
+                yield stack_images([image])
+                continue
+            rng = generator(context.config.seed, context.stage, "crop", turn * len(target) + place)
+            yield stack_images([image[:, ::-1] if rng.random() < 0.5 else image])
+            yield stack_images([_window(context, place, (image.shape[1], image.shape[0]), rng)])
+
+
+def _window(context: StageContext, place: int, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Return a random window of (width, height) of an image at full resolution."""
+    method, target = context.config.method, context.data.target
+    image = (target.resized(method.target_full) if method.target_full else target).image(place)
+    top = int(rng.integers(max(image.shape[0] - size[1], 0) + 1))
+    left = int(rng.integers(max(image.shape[1] - size[0], 0) + 1))
+    return image[top : top + size[1], left : left + size[0]]

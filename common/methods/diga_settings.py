@@ -1,0 +1,95 @@
+"""Options of DiGA (Shen et al., CVPR 2023, arXiv 2304.02222). Defaults are the released GTA5 scripts'."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from common.data.crops import Crop
+from common.schema import Fraction, Size, Strict
+from common.strong_colour import StrongConfig
+
+Pair = tuple[NonNegativeInt, NonNegativeInt]  # images of low and of full resolution, a rank, a step
+
+
+class TranslatorSettings(Strict):
+    """The image translator of ``setting: uda``."""
+
+    steps: PositiveInt = 50_000
+    batch: Pair = (1, 1)
+    width: PositiveInt = 64  # channels at full size
+    weights: Path | None = None  # trained translator (enc_s.*, dec_s2t.*), instead of the stage that trains one
+    vgg: Path | None = None  # VGG-19 of the perceptual loss; None draws its weights from the seed
+    lr: PositiveFloat = 1e-4
+    betas: tuple[Fraction, Fraction] = (0.5, 0.999)
+    power: PositiveFloat = 0.9
+    lambda_adversarial: NonNegativeFloat = 0.5
+    lambda_cycle: NonNegativeFloat = 10.0
+    lambda_edge: NonNegativeFloat = 20.0
+    lambda_perceptual: NonNegativeFloat = 0.1
+    lambda_self: NonNegativeFloat = 0.001  # 0.025 for SYNTHIA
+    crop: Crop = "crop"
+
+
+class PhaseSettings(Strict):
+    """Warm-up or self-training."""
+
+    steps: PositiveInt | None = 80_000  # None: train.steps
+    batch: Pair = (1, 2)
+    lambda_distil: NonNegativeFloat = 0.5
+    strong: StrongConfig = StrongConfig()
+    source_crop: Crop = "resized"
+    target_crop: Crop = "crop"
+    schedule: Literal["poly", "constant", "cosine", "ramp"] | None = None  # None: optim.schedule
+
+
+class CentroidSettings(Strict):
+    """The memory of the classes' features."""
+
+    passes: PositiveInt = 5  # over the images, for the first centroids
+    momentum: Fraction | None = 1e-4  # of the updates in self-training; None: a running mean
+    recompute: bool = False  # anew before every round, instead of once
+
+
+class DigaSettings(Strict):
+    """Every deviation of the released code from its paper, and every defect that changes numbers, is an option."""
+
+    name: Literal["diga"] = "diga"
+    setting: Literal["uda", "dg", "semi"] = "uda"  # adaptation; generalisation (warm-up alone); some target labels
+    rounds: NonNegativeInt = 2  # of self-training; 0: warm-up alone
+    source_low: Size | None = None  # (width, height) of the two resolutions; None: the dataset's own
+    source_full: Size | None = None
+    target_low: Size | None = None
+    target_full: Size | None = None
+    crop: Size = (896, 512)  # (width, height)
+    translator: TranslatorSettings = TranslatorSettings()
+    warmup: PhaseSettings = PhaseSettings()
+    selftrain: PhaseSettings = PhaseSettings(
+        batch=(2, 1), lambda_distil=0.25, strong=StrongConfig(beta=0.3), target_crop="resized"
+    )
+    centroids: CentroidSettings = CentroidSettings()
+    lambda_main: NonNegativeFloat = 1.0  # weight of the cross entropy
+    lambda_aux: NonNegativeFloat = 0.1  # weight of an auxiliary classifier's terms, where the network has one
+    scale: NonNegativeFloat = 0.5  # weight of the distillation from the mixed view; 0.25 for SYNTHIA
+    seg_loss: Literal["ce", "ohem"] = "ce"  # ohem for SYNTHIA
+    ce_normalise: Literal["all", "valid"] = "all"  # all: ignored pixels count in the mean, so few labels weigh little
+    ohem_threshold: Fraction = 0.7
+    ohem_min_kept: PositiveInt = 100_000
+    distil_mask: bool = False  # leave ignored pixels out of the distillation
+    ema_cap: Fraction = 0.999
+    teacher_mode: Literal["train", "eval"] = "train"
+    dropout: bool = True  # dropout and stochastic depth of networks that have them
+    class_rule: bool = True  # source crops must show enough classes
+    target_bn_pass: bool | None = None  # target images move BatchNorm in warm-up; None: not for ``dg``, which is honest
+
+    @model_validator(mode="after")
+    def _some_images(self) -> "DigaSettings":
+        for name in ("translator", "warmup", "selftrain"):
+            if not sum(getattr(self, name).batch):
+                raise ValueError(f"{name}.batch: at least one image of either resolution is needed")
+        return self
+
+    @property
+    def sees_target(self) -> bool:
+        """Whether warm-up passes target images through the student."""
+        return self.setting != "dg" if self.target_bn_pass is None else self.target_bn_pass
