@@ -34,7 +34,7 @@ class Distillation(Objective):
     ) -> None:
         """Arguments and errors as ``Objective``."""
         super().__init__(config, backend, frozen)
-        self.options, self.phase = config.method, getattr(config.method, self.PHASE)
+        self.options, self.of_phase = config.method, getattr(config.method, self.PHASE)
         self._auxiliary, self._feature = type(self.network).AUXILIARY, type(self.network).FEATURE
         if not self.options.lambda_aux or not getattr(config.network, "aux", True):
             self._auxiliary = None
@@ -111,7 +111,7 @@ class Distillation(Objective):
         outputs = self.network(views, student_noise)
         seg = self.segmentation(outputs, source_label)
         distil = self.distillation(outputs, teacher_logits, teacher_auxiliary, source_label)
-        return self.options.lambda_main * seg + self.phase.lambda_distil * distil, seg, distil
+        return self.options.lambda_main * seg + self.of_phase.lambda_distil * distil, seg, distil
 
     def segmentation(self, outputs: tuple[Tensor, ...], label: Tensor) -> Tensor:
         """Return the cross entropy, () float32, of the first N images; the auxiliary part has its weight in it.

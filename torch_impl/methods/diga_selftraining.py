@@ -90,7 +90,7 @@ class ConsensusTraining(Distillation):
         seg = self.segmentation(outputs, source_label)
         distil = self.distillation(outputs, teacher_logits, teacher_auxiliary, source_label)
         mixed = self.segmentation(self.network(mixed_image, mixed_noise), mixed_label)
-        return self.options.lambda_main * (seg + mixed) + self.phase.lambda_distil * distil, seg, distil, mixed
+        return self.options.lambda_main * (seg + mixed) + self.of_phase.lambda_distil * distil, seg, distil, mixed
 
     def consensus(self, batch: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return the labels of the nearest centroids and those of the consensus in a step, (N, H, W); trains nothing.

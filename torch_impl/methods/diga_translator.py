@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from common.networks.translator import CriticsConfig, TranslatorConfig, Vgg19Config
@@ -81,8 +82,9 @@ class TranslatorTraining(Objective):
         cycle = cycle_s + mean_distance(net.dec_s2t(net.enc_s(t2s)), target)
         judged = self.critics(s2t, t2s)
         fooled = generator_loss(judged[0]) + generator_loss(judged[1])
-        looks = perceptual_loss(self.features, s2t, source) + perceptual_loss(self.features, t2s, target)
-        edge, options = edge_loss(s2t, source, source_edge), self.options
+        edge, options, looks = edge_loss(s2t, source, source_edge), self.options, torch.zeros_like(again)
+        if options.lambda_perceptual:
+            looks = perceptual_loss(self.features, s2t, source) + perceptual_loss(self.features, t2s, target)
         total = options.lambda_adversarial * fooled + options.lambda_cycle * cycle + options.lambda_edge * edge
         total = total + options.lambda_perceptual * looks + options.lambda_self * again
         return total, fooled, cycle, edge, looks, again
