@@ -3,7 +3,6 @@
 The files hold float64 results of networks whose batch statistics amplify float32 noise, hence the README's tolerances.
 """
 
-import re
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,0 +1,148 @@
+"""Rung P3 of DiGA: the change of every parameter, of the teacher and of the memory over three steps; exact resuming."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from common.backends import open_backend
+from common.config import Config
+from common.draws import generator
+from tests.compare import assert_close
+from tests.tolerances import GRADIENT, LOSS
+from tests.twins import TWINS, need_both, twin
+
+need_both()
+
+CLASSES, SIZE, STEPS = 5, (64, 96), 3
+NETWORKS = {
+    "se": {"name": "deeplabv2_se", "depth": 18, "width": 8, "head_channels": 16, "groups": 4, "pool": "average"},
+    "plain": {"name": "deeplabv2", "depth": 18, "width": 8, "pool": "average"},
+    "mit": {"name": "mit", "variant": "b0", "width": 8, "depths": (1, 1, 1, 1), "head_channels": 16},
+}
+FORMS = {  # objective, network, keys of the method
+    "warmup": ("diga_warmup", "se", {}),
+    "warmup-options": ("diga_warmup", "plain", {"seg_loss": "ohem", "ohem_min_kept": 500, "distil_mask": True}),
+    "warmup-mit": ("diga_warmup", "mit", {"ce_normalise": "valid", "teacher_mode": "eval"}),
+    "selftraining": ("diga_selftraining", "se", {"centroids": {"momentum": 0.2}}),
+    "selftraining-plain": ("diga_selftraining", "plain", {"centroids": {"momentum": None}}),
+    "translator": ("diga_translator", "se", {}),
+}
+
+QUICK = ("warmup", "selftraining")
+
+
+def configuration(network: str, method: dict[str, Any]) -> Config:
+    """Return the configuration of a tiny smooth network."""
+    return Config.model_validate(
+        {
+            "name": "small",
+            "data": {"val": {"layout": "folders", "root": "unused"}},
+            "classes": {"set": "custom", "names": [f"class {index}" for index in range(CLASSES)]},
+            "input": {"std": (128.0, 128.0, 128.0)},
+            "network": {"activation": "softplus", "init": "kaiming", **NETWORKS[network]},
+            "optim": {"lr": 0.05, "repeats": {"layer?.*.conv1.weight": 2}},
+            "method": {"name": "diga", "translator": {"width": 4}, **method},
+        }
+    )
+
+
+def batch(config: Config, step: int, channels: int) -> dict[str, np.ndarray]:
+    """Return what a batch of either stage holds, two images a domain."""
+    draw = generator(0, "diga", step)
+    images = {f"{d}_image": draw.integers(0, 256, (2, 3, *SIZE)).astype(np.uint8) for d in ("source", "target")}
+    labels = {f"{d}_label": draw.integers(0, CLASSES, (2, *SIZE)).astype(np.int32) for d in ("source", "target")}
+    labels["source_label"][:, :8] = 255
+    strong = {f"{d}_strong": draw.standard_normal((2, 3, *SIZE), np.float32) for d in ("source", "target")}
+    masks = {f"{d}_mask": draw.integers(0, 2, (2, *SIZE)).astype(np.uint8) for d in ("source", "target")}
+    arrays = {**images, **labels, **strong, **masks, "momentum": np.array((0.0, 0.5, 0.7)[step], np.float32)}
+    arrays["source_edge"], arrays["target_seen"] = masks["target_mask"], images["target_image"]
+    counts = {"teacher": 4, "student": 4, "mixed": 2, "target": 2}
+    noise = {f"{n}_noise": draw.random((c, config.network.draws), np.float32) for n, c in counts.items()}
+    centroids = draw.standard_normal((CLASSES, channels), np.float32)
+    memory = {"centroids": centroids, "counts": np.ones(CLASSES, np.float32)}
+    return {**arrays, **(noise if config.network.draws else {}), **(memory if step == 0 else {})}
+
+
+def started(side, form: str):
+    """Return the backend and an objective of it; the translator and the teacher come from elsewhere."""
+    objective, network, method = FORMS[form]
+    config, backend = configuration(network, method), open_backend(side.name, device="cpu", compile=False)
+    if objective == "diga_translator":
+        return backend, backend.build(config, objective)
+    translator = backend.build(config, "diga_translator").state()["model"]
+    return backend, backend.build(config, objective, frozen={"translator": translator})
+
+
+def run(side, form: str) -> tuple[list[dict], dict[str, np.ndarray]]:
+    """Return the losses of three steps and the change of everything that the state holds, by canonical names."""
+    backend, model = started(side, form)
+    before = canonical(side, model)
+    channels = getattr(model.network, "feature_channels", 1)
+    lr = 1e-3 if form == "translator" else 0.05  # its kinks are real
+    done = [model.step(batch(model.config, step, channels), lr / (1 + step)) for step in range(STEPS)]
+    losses = [{name: float(backend.numpy(value)) for name, value in one.items()} for one in done]
+    after = canonical(side, model)
+    return losses, {name: after[name] - before[name] for name in after}
+
+
+def canonical(side, model) -> dict[str, np.ndarray]:
+    """Return the weights of all networks and the memory."""
+    parts = {"model": model.network, **{name: getattr(model, name, None) for name in ("teacher", "critics")}}
+    state, found = model.state(), {}
+    for name, network in parts.items():
+        if name in state:
+            found |= {f"{name} {key}": value for key, value in side.canonical(state[name], network).items()}
+    return found | {f"memory {key}": value for key, value in state.get("memory", {}).items()}
+
+
+@pytest.mark.parametrize("form", [pytest.param(f, marks=[pytest.mark.slow] * (f not in QUICK)) for f in FORMS])
+def test_three_steps_agree(form):
+    (want_losses, want), (got_losses, got) = (run(twin(name), form) for name in TWINS)
+    for step, (a, b) in enumerate(zip(got_losses, want_losses)):
+        assert a.keys() == b.keys()
+        for name in a:
+            assert_close(f"{form} step {step} {name}", a[name], b[name], 10 * LOSS if step else 2 * LOSS)
+    largest = max(np.abs(change).max() for name, change in want.items() if "running" not in name)
+    for name, change in want.items():
+        if np.abs(change).max() > 1e-5 * largest:  # biases before a norm move by rounding alone
+            assert_close(f"{form} {name}", got[name], change, 40 * GRADIENT)
+        else:
+            assert np.abs(got[name]).max() <= 1e-4 * largest, name
+    assert any(np.any(change) for name, change in want.items() if name.startswith("teacher")) or form == "translator"
+
+
+@pytest.mark.parametrize(
+    "form", ["warmup", "selftraining", pytest.param("translator", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("name", TWINS)
+def test_a_resumed_run_is_equal_to_the_bit(name, form):
+    side = twin(name)
+    (_, whole), (_, cut), (_, again) = (started(side, form) for _ in range(3))
+    channels = getattr(whole.network, "feature_channels", 1)
+    batches = [batch(whole.config, step, channels) for step in range(2)]
+    for one in batches:
+        whole.step(one, 0.05)
+    cut.step(batches[0], 0.05)
+    again.load_state(cut.state())
+    again.step(batches[1], 0.05)
+    want, got = whole.state(), again.state()
+    assert want.keys() == got.keys()
+    for part, arrays in want.items():
+        for key, value in arrays.items():
+            assert np.array_equal(value, got[part][key]), f"{part} {key}"
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_gradients_and_consensus_train_nothing(name):
+    side = twin(name)
+    _, model = started(side, "selftraining")
+    first = batch(model.config, 0, model.network.feature_channels)
+    model.load_memory({key: first[key] for key in ("centroids", "counts")})
+    before = model.state()
+    found, kept = model.consensus(first)
+    _, gradients = model.gradients(first)
+    assert gradients
+    assert np.array_equal(kept, np.where(found == first["target_label"], found, 255))
+    after = model.state()
+    assert all(np.array_equal(after[part][key], value) for part, some in before.items() for key, value in some.items())
