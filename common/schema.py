@@ -39,7 +39,7 @@ class Strict(BaseModel):
 class DatasetConfig(Strict):
     """One dataset in one role. Sizes are (width, height); paths are relative to the working directory."""
 
-    layout: Literal["gta5", "synthia", "cityscapes", "bdd", "folders"]
+    layout: Literal["gta5", "synthia", "cityscapes", "bdd", "mapillary", "folders"]
     root: Path
     split: str | None = None  # cityscapes: train, val, test
     size: Size | None = None  # images are resized to it (Pillow bicubic); None keeps the file's size
@@ -57,6 +57,7 @@ class DatasetConfig(Strict):
     every: PositiveInt = 1  # keep every n-th image of the list, beginning with ``offset``
     offset: NonNegativeInt = 0
     invert_every: bool = False  # keep all but every n-th
+    left_out: Path | None = None  # text file of numbers and ranges (8166-9514): those images take no part
     cache: Path | None = None  # folder written by ``prepare_data.py cache``; read instead of the full-size files
 
 
@@ -89,6 +90,7 @@ class SplitConfig(Strict):
     shots: PositiveInt | None = None  # classification: so many of each class, drawn alike; instead of count
     seed: int = 1234
     list: Path | None = None  # the user's own split: one image name a line; instead of count
+    every: PositiveInt = 1  # keep every n-th name of the list
 
 
 class ColourConfig(Strict):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.data.lists import read_names
+from common.data.lists import read_names, read_numbers
 
 FOLDER = Path(__file__).parent / "lists"
 HALF = FOLDER / "cityscapes_half.txt"  # 1,488 of Cityscapes' 2,975 training images, in order
@@ -24,10 +24,7 @@ def semi_split(share: int) -> list[str]:
 
 def gta5_names() -> list[str]:
     """Return the 18,111 images of GTA5 that are used, ``00001.png`` and so on."""
-    removed = set()
-    for line in REMOVED.read_text(encoding="ascii").split():
-        first, _, last = line.partition("-")
-        removed.update(range(int(first), int(last or first) + 1))
+    removed = read_numbers(REMOVED)
     return [f"{number:05d}.png" for number in range(1, GTA5_IMAGES + 1) if number not in removed]
 
 

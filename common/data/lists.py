@@ -94,6 +94,21 @@ def folder_classes(paths: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(PurePosixPath(path).parent.name for path in paths))
 
 
+def read_numbers(path: Path) -> set[int]:
+    """Return the numbers of a text file: one number, or a range ``FIRST-LAST`` that includes both, a line.
+
+    Raises:
+        UserError: If the file is missing or a line is neither.
+    """
+    numbers: set[int] = set()
+    for place, line in enumerate(_lines(path), 1):
+        first, _, last = line.strip().partition("-")
+        if not (first.isdecimal() and (last or first).isdecimal()):
+            raise UserError(f"{path}:{place}: '{line.strip()}' is neither a number nor a range FIRST-LAST")
+        numbers.update(range(int(first), int(last or first) + 1))
+    return numbers
+
+
 def write_list(path: Path, entries: Iterable[Sequence[str]]) -> int:
     """Write one line for each entry, its names apart by a blank, by a tab where a name holds one; return how many."""
     lines = []

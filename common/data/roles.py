@@ -13,6 +13,7 @@ from common.data.folders import Folders
 from common.data.gta5 import Gta5
 from common.data.image_list import ImageList
 from common.data.labels import ClassSet, class_set
+from common.data.mapillary import Mapillary
 from common.data.splits import labelled_split
 from common.data.synthia import Synthia
 from common.errors import UserError
@@ -26,6 +27,7 @@ DATASETS = {
     "synthia": Synthia,
     "cityscapes": Cityscapes,
     "bdd": Bdd,
+    "mapillary": Mapillary,
     "folders": Folders,
     "image_list": ImageList,
     "class_folders": ClassFolders,

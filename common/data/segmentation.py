@@ -14,7 +14,7 @@ from common.data.dataset import ImageDataset, Item
 from common.data.files import read_image
 from common.data.labels import IGNORE, ClassSet
 from common.data.layout import Ids, Layout, colours_of, official_ids
-from common.data.lists import read_list, scan
+from common.data.lists import read_list, read_numbers, scan
 from common.data.transforms import resize_label
 from common.errors import UserError
 from common.schema import DatasetConfig, Size
@@ -137,6 +137,13 @@ class SegmentationDataset(ImageDataset):
         other.cache = None
         return other
 
+    def _chosen(self, items: list[Item]) -> list[Item]:
+        """Keep the items whose number is not left out, then as every dataset does."""
+        if self.config.left_out:
+            numbers = read_numbers(self.config.left_out)
+            items = [item for item in items if _number(item.image) not in numbers]
+        return super()._chosen(items)
+
     def _found(self) -> list[Item]:
         return self._listed() if self.config.list else self._scanned()
 
@@ -188,3 +195,8 @@ class SegmentationDataset(ImageDataset):
         root, files = self.config.root, self.files
         label = root / files.labels / files.label_name(name) if files.labels is not None else None
         return Item(name, root / files.images / name, label)
+
+
+def _number(image: Path) -> int:
+    """Return the number in an image's name; -1 where there is none."""
+    return int("".join(filter(str.isdecimal, image.stem)) or -1)

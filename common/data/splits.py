@@ -82,7 +82,7 @@ def labelled_split(
     if config.count is not None:
         return labelled_positions(len(names), config.count, config.seed)
     place = {name: i for i, name in enumerate(names)}
-    wanted = list(dict.fromkeys(read_names(config.list)))
+    wanted = list(dict.fromkeys(read_names(config.list)))[:: config.every]
     missing = [name for name in wanted if name not in place]
     if missing:
         raise UserError(

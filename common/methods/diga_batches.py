@@ -74,7 +74,7 @@ class Batches:
         self.phase, self.draws = getattr(self.method, phase), Draws(context.config.seed, context.stage)
         known = set(context.data.labelled)
         semi = self.method.setting == "semi"
-        rest = [i for i in range(len(context.data.target))] if context.data.target is not None else []
+        rest = list(range(len(context.data.target))) if context.data.target is not None else []
         self.of_source = sorted(known) if semi else None
         self.of_target = [i for i in rest if i not in known] if semi else None
 

@@ -1,0 +1,73 @@
+"""DiGA's stages, batches and passes over data, without a framework."""
+
+import numpy as np
+import pytest
+
+from common.config import load_config
+from common.data.crops import accepted_crop, flip_and_crop
+from common.errors import UserError
+from common.methods import stages
+from common.pseudo.centroids import read_centroids, stream_centroids, write_centroids
+
+CONFIGS = (
+    "toy", "toy_dg", "toy_semi", "gta5", "synthia", "synthia_official", "dg", "dg_official", "dg_bdd", "dg_mapillary",
+    "semi_2", "semi_4", "semi_8", "semi_16",
+)  # fmt: skip
+
+
+def names(name: str, *sets: str) -> list[str]:
+    """Return the stages of a configuration, without its baselines."""
+    return [one.name for one in stages(load_config(f"diga/{name}", sets)) if not one.name.startswith("baselines/")]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_configuration_is_read_and_has_stages(name):
+    assert "warmup" in names(name)
+
+
+def test_settings_decide_the_stages():
+    assert names("dg") == ["warmup"]
+    one = ["round1/pseudo", "centroids", "round1/selftrain"]
+    assert names("gta5") == ["translator", "warmup", *one, "round2/pseudo", "round2/selftrain"]
+    assert names("semi_8", "method.rounds=1") == ["warmup", *one]
+    assert names("gta5", "method.translator.weights=t.pth", "method.rounds=0") == ["warmup"]
+    again = names("semi_2", "method.centroids.recompute=true")
+    assert again[-3:] == ["round2/pseudo", "round2/centroids", "round2/selftrain"]
+
+
+def test_generalisation_sees_no_target_unless_asked():
+    config = load_config("diga/dg")
+    assert config.data.target is None
+    assert not config.method.sees_target
+    assert load_config("diga/dg_official").method.sees_target
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(UserError, match=r"data.labelled is missing: method.setting 'semi' needs target and labelled"):
+        stages(load_config("diga/toy", ["method.setting=semi"]))
+
+
+def test_a_crop_is_cut_or_stretched_and_labels_go_along():
+    rng = np.random.default_rng(0)
+    image, label = np.zeros((40, 60, 3), np.uint8), np.arange(40 * 60).reshape(40, 60).astype(np.uint8)
+    cut = flip_and_crop([image, label], "crop", (30, 20), rng)
+    assert cut[0].shape == (20, 30, 3) and cut[1].shape == (20, 30)
+    stretched = flip_and_crop([image, label], "resized", (80, 48), rng)
+    assert stretched[0].shape == (48, 80, 3) and stretched[1].shape == (48, 80)
+    bare = accepted_crop(image, np.zeros((40, 60), np.uint8), "crop", (30, 20), rng)  # no crop shows three classes
+    assert bare[1].shape == (20, 30)
+
+
+def test_centroids_are_the_means_of_what_counts(tmp_path):
+    rng = np.random.default_rng(1)
+    means, valid = rng.standard_normal((7, 3, 4)).astype(np.float32), rng.random((7, 3)) > 0.4
+    valid[:, 2] = False
+    memory = stream_centroids((means[i : i + 2], valid[i : i + 2]) for i in range(0, 7, 2))
+    for number in range(2):
+        np.testing.assert_allclose(memory["centroids"][number], means[valid[:, number], number].mean(axis=0), rtol=1e-5)
+    assert memory["counts"].tolist() == valid.sum(axis=0).tolist()
+    assert not memory["centroids"][2].any()
+    write_centroids(tmp_path, memory)
+    assert all(np.array_equal(value, memory[name]) for name, value in read_centroids(tmp_path).items())
+    with pytest.raises(UserError, match="no image to take centroids from"):
+        stream_centroids([])
