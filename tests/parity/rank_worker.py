@@ -26,7 +26,7 @@ def main() -> None:
     losses = [model.step(half, LR) for _ in range(STEPS)]
     means = [backend.average({key: float(backend.numpy(v)) for key, v in one.items()}) for one in losses]
     state = model.state()
-    arrays = {f"{part}/{key}": value for part in ("model", "optimizer") for key, value in state[part].items()}
+    arrays = {f"{part}/{key}": value for part in state for key, value in state[part].items()}
     counted = backend.total(np.array([backend.rank + 1, 1 << 40], np.int64))
     arrays |= {"losses": np.array([list(one.values()) for one in means]), "counted": counted}
     np.savez(Path(folder) / f"rank{backend.rank}.npz", **arrays)

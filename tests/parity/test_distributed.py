@@ -19,7 +19,10 @@ STEPS, LR = 3, 0.1
 CASES = [
     pytest.param("torch", "ddm_sample", False, id="torch-sample"),
     pytest.param("torch", "ddm_student", False, id="torch-student"),
+    pytest.param("torch", "iast_warmup", False, id="torch-warmup"),
+    pytest.param("torch", "iast_self_training", False, id="torch-self-training"),
     pytest.param("mindspore", "ddm_sample", False, id="mindspore-sample"),
+    pytest.param("mindspore", "iast_self_training", False, id="mindspore-self-training"),
     pytest.param("mindspore", "ddm_region", True, id="mindspore-region-compiled"),
 ]
 
