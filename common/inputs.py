@@ -38,7 +38,8 @@ def stage_inputs(config: Any, stage: Stage, data: Any, outputs: dict[str, dict],
         "seed": config.seed,
         "stage": {"objective": stage.objective, "steps": stage.steps, "seed": stage.seed, "settings": stage.settings},
         "config": {
-            **{key: whole[key] for key in ("network", "input", "optim")},
+            "network": {key: value for key, value in whole["network"].items() if key != "weights"},  # by its digest
+            **{key: whole[key] for key in ("input", "optim")},
             "classes": {key: whole["classes"][key] for key in ("set", "names")},
             "train": {key: whole["train"][key] for key in _TRAIN},
             "data": {key: _not_a_dataset(whole["data"].get(key)) for key in _DATA},

@@ -163,7 +163,6 @@ def imported(config: Config) -> list[Stage]:
             name=name,
             title=f"{name} of the first round, imported",
             objective="supervised",
-            settings={"weights": str(path)},
             changes={"network": {"weights": path}},
         )
         for name, path in files.items()
