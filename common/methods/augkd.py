@@ -28,6 +28,7 @@ from common.methods.augkd_batches import (
 )
 from common.methods.augkd_settings import AugKDSettings, Row
 from common.methods.supervised import class_batches
+from common.schema import ClassificationDatasetConfig
 from common.stage import Stage
 
 if TYPE_CHECKING:
@@ -204,10 +205,9 @@ def _check_sizes(config: Config) -> None:
     side = config.method.image_size
     for role in ("labelled", "target", "val", "test", "source"):
         section = getattr(config.data, role)
-        size = getattr(section, "size", None)
-        if size is not None and tuple(size) != (side, side):
+        if isinstance(section, ClassificationDatasetConfig) and (section.crop or section.size) != (side, side):
             wanted = f"[{side}, {side}], as method.image_size says"
-            raise UserError(f"{config.name}: data.{role}.size is {list(size)}; AuG-KD needs {wanted}")
+            raise UserError(f"{config.name}: data.{role} needs size, or crop, {wanted}")
 
 
 def _adam(config: Config, **options: Any) -> dict[str, Any]:

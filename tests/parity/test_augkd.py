@@ -1,0 +1,190 @@
+"""Rung P3 for AuG-KD: three steps of each of its objectives in both twins; every weight, statistic and moment agrees.
+
+Networks have smooth activations; the generator's and the encoder's LeakyReLU stay, and the optimizer is SGD, for
+Adam would make a whole step of the sign of noise.
+"""
+
+import numpy as np
+import pytest
+
+from common.backends import open_backend
+from common.config import Config
+from common.draws import generator
+from common.methods.augkd_networks import networks
+from tests.compare import assert_close
+from tests.tolerances import GRADIENT
+from tests.twins import Twin, need_both, twin
+
+need_both()
+
+CLASSES, LATENT, SIZE, IMAGES, STEPS, LR = 4, 6, 8, 6, 3, 0.02
+ROLES = {
+    "augkd_datafree": ("teacher",),
+    "augkd_anchor": ("teacher", "generator", "encoder"),
+    "augkd_mixup": ("teacher", "generator", "encoder", "anchor"),
+    "augkd_distilled": ("teacher",),
+}
+FORMS = {  # form -> (objective, options of the method)
+    **{objective: (objective, {}) for objective in ROLES},
+    "mixup-official": ("augkd_mixup", {"compat": "official"}),
+    "anchor-sample": ("augkd_anchor", {"anchor": {"mask_budget": "sample", "uncertainty": "max_softmax"}}),
+}
+SMOOTH = {"name": "resnet", "depth": 10, "width": 4, "stem": "small", "activation": "softplus"}
+STUDENT = {"name": "mobilenet_v3", "size": "small", "width": 0.25, "activation": "softplus"}
+
+
+def configuration(method: dict, student: dict) -> Config:
+    """Return the configuration of the small networks."""
+    small = {"latent_size": LATENT, "latent_width": 4, "image_size": SIZE, "teacher": {"network": SMOOTH}}
+    tree = {
+        "name": "small",
+        "task": "classification",
+        "data": {"val": {"layout": "class_folders", "root": "unused"}},
+        "classes": {"names": [f"class {index}" for index in range(CLASSES)]},
+        "input": {"order": "rgb", "scale": 1 / 255, "mean": (0.4, 0.45, 0.5), "std": (0.25, 0.25, 0.25)},
+        "network": student,
+        "optim": {"name": "sgd", "lr": LR, "head_lr_mult": 1.0, "schedule": "constant"},
+        "method": {
+            "name": "augkd",
+            **small,
+            "datafree": {"inner": 2, "generator_lr": LR, "encoder_lr": LR / 10},
+            **method,
+        },
+    }
+    return Config.model_validate(tree)
+
+
+def batch(config: Config, objective: str) -> dict[str, np.ndarray]:
+    """Return noise images, labels, latent vectors, and what dropout keeps."""
+    draw, units = generator(0, "augkd", objective), config.network.dropout_units()
+    image = draw.integers(0, 256, (IMAGES, 3, SIZE, SIZE)).astype(np.uint8)
+    label = draw.integers(0, CLASSES, IMAGES).astype(np.int32)
+    kept = (draw.random((3, 2 * IMAGES, units)) < 0.8).astype(np.uint8)
+    if objective == "augkd_datafree":
+        latent = draw.standard_normal((3, IMAGES, LATENT), np.float32)
+        arrays = {"latent": latent, "noise": draw.standard_normal((2, IMAGES, LATENT), np.float32)}
+        return arrays | ({"dropout": kept[:, :IMAGES]} if units else {})
+    if objective == "augkd_distilled":
+        arrays = {"target_image": image, "target_label": label}
+        return arrays | ({"dropout": kept[0, :IMAGES]} if units else {})
+    arrays = {"image": image, "label": label, "noise": draw.standard_normal((IMAGES, LATENT), np.float32)}
+    if objective == "augkd_anchor":
+        return arrays
+    arrays["ratio"] = np.array(0.4, np.float32)
+    return arrays | ({"dropout": kept[0], "target_dropout": kept[1]} if units else {})
+
+
+def build(side: Twin, config: Config, objective: str, compile: bool = False):
+    """Return an objective with fixed networks, whose statistics are those of no batch, and its backend."""
+    backend, described = open_backend(side.name, device="cpu", compile=compile), networks(config)
+    frozen = {}
+    for role in ROLES[objective]:
+        network = side.nets.build_network(described[role], CLASSES)
+        side.fill(network, "torch")
+        frozen[role] = side.weights.get_weights(network)
+    return backend.build(config, objective, frozen=frozen), backend
+
+
+def changes(form: str, name: str, student: dict, compile: bool = False) -> tuple[dict, dict, list[dict]]:
+    """Return the change of every weight and statistic over a few steps, what rounding may add to it, and the losses."""
+    objective, method = FORMS[form]
+    side, config = twin(name), configuration(method, student)
+    model, backend = build(side, config, objective, compile)
+    trained = {
+        "model": model.network,
+        **{part: getattr(model, part) for part in ("generator", "encoder") if part in model.state()},
+    }
+    before, losses = model.state(), []
+    for _ in range(STEPS):
+        done = model.step(batch(config, objective), LR)
+        losses.append({key: float(backend.numpy(value)) for key, value in done.items()})
+    after, moved = model.state(), {}
+    for part, network in trained.items():
+        old, new = (side.canonical(state[part], network) for state in (before, after))
+        moved |= {f"{part} {key}": new[key] - old[key] for key in new}
+    rounding = {f"{part} {key}": STEPS * float(np.spacing(np.abs(value).max())) for part, network in trained.items()
+                for key, value in side.canonical(after[part], network).items()}  # fmt: skip
+    return moved, rounding, losses
+
+
+def compare(form: str, student: dict, compile: bool) -> None:
+    want, rounding, want_losses = changes(form, "torch", student)
+    got, _, got_losses = changes(form, "mindspore", student, compile)
+    assert got.keys() == want.keys()
+    assert [list(one) for one in got_losses] == [list(one) for one in want_losses]
+    for a, b in zip(got_losses, want_losses):
+        assert a == pytest.approx(b, rel=GRADIENT, abs=1e-5)
+    largest = max(float(np.abs(value).max()) for value in want.values())
+    assert largest > 1e-4, "nothing has moved"
+    for key, value in want.items():
+        gap, size = np.abs(got[key] - value).max(), np.abs(value).max()
+        # of what hardly moves, such as a bias before a BatchNorm, only rounding is left
+        assert gap <= 10 * GRADIENT * size + GRADIENT * 0.1 * largest + rounding[key], (
+            f"{form} {key}: {gap:.1e} of {size:.1e}"
+        )
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_three_steps_agree(form):
+    compare(form, SMOOTH, compile=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["augkd_datafree", "augkd_anchor", "mixup-official"])
+def test_three_compiled_steps_of_a_student_with_dropout_agree(form):
+    compare(form, STUDENT, compile=True)
+
+
+def test_the_state_of_learning_without_data_is_whole(side):
+    """What a resumed stage needs: three networks with their optimizers; and it goes on as if nothing had happened."""
+    config = configuration({}, SMOOTH)
+    whole, _ = build(side, config, "augkd_datafree")
+    cut, _ = build(side, config, "augkd_datafree")
+    arrays = batch(config, "augkd_datafree")
+    whole.step(arrays, LR)
+    assert {"model", "generator", "encoder", "optimizer", "optimizer_generator", "optimizer_encoder"} <= set(
+        whole.state()
+    )
+    cut.load_state(whole.state())
+    for one in (whole, cut):
+        one.step(arrays, LR)
+    for part, values in whole.state().items():
+        for key, value in values.items():
+            assert_close(f"{part} {key}", cut.state()[part][key], value, GRADIENT)
+
+
+def test_judging_and_showing_change_nothing(side):
+    config = configuration({}, SMOOTH)
+    model, _ = build(side, config, "augkd_datafree")
+    before, arrays = model.state(), batch(config, "augkd_datafree")
+    first = model.judge(arrays["latent"][:2], arrays["noise"])
+    pictures = model.pictures(arrays["latent"][0])
+    assert first == model.judge(arrays["latent"][:2], arrays["noise"])
+    assert pictures.shape == (IMAGES, 3, SIZE, SIZE)
+    assert pictures.dtype == np.uint8
+    for part, values in before.items():
+        for key, value in values.items():
+            assert np.array_equal(value, model.state()[part][key]), f"{part} {key}"
+
+
+def test_pictures_of_a_mixture_end_at_the_real_image(side):
+    config = configuration({}, SMOOTH)
+    model, _ = build(side, config, "augkd_mixup")
+    arrays = batch(config, "augkd_mixup")
+    real = model.pictures(arrays["image"], arrays["label"], arrays["noise"], 1.0)
+    assert np.array_equal(real, arrays["image"])
+    assert not np.array_equal(model.pictures(arrays["image"], arrays["label"], arrays["noise"], 0.0), arrays["image"])
+
+
+def test_without_an_anchor_network_an_anchor_is_the_latent_vector(side):
+    config = configuration({}, SMOOTH)
+    model, backend = build(side, config, "augkd_mixup")
+    arrays = batch(config, "augkd_mixup")
+    plain = backend.build(config, "augkd_mixup", frozen={
+        role: side.weights.get_weights(getattr(model, role)) for role in ("teacher", "generator", "encoder")
+    })  # fmt: skip
+    given = [backend.tensor(arrays[key]) for key in ("image", "label", "noise", "ratio")]
+    latent, anchor, mask, *_ = plain.mixture(plain.unit(given[0]), *given[1:])
+    assert np.array_equal(side.numpy(latent), side.numpy(anchor))
+    assert not side.numpy(mask).any()
+    assert model.mixture(model.unit(given[0]), *given[1:])[2].max() > 0
