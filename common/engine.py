@@ -13,11 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from common import checkpoint, keeper
-from common.data.labels import class_set
 from common.data.loader import batches
 from common.errors import UserError
-from common.evaluate import evaluate
-from common.examples import EXAMPLES
 from common.inputs import score_inputs, stage_inputs
 from common.keeper import Keeper, on_writer
 from common.log import Pace, RunLog, StageLog
@@ -26,10 +23,9 @@ from common.patience import due
 from common.refresh import spans
 from common.run_folder import RunFolder, StageFolder, differences, digest_of
 from common.schedules import learning_rate
+from common.scoring import Scorer
 from common.stage import Batch, Stage, StageContext, reference
 from common.stop import Stopped, StopSignal
-
-TEST = "test"  # role of the images that are scored when the weights are chosen
 
 
 class Engine:
@@ -42,6 +38,7 @@ class Engine:
         self.outputs: dict[str, dict] = {}  # finished stage -> digests of what it made
         self.done: dict[str, int] = {}  # finished stage -> steps it took
         self.stop = StopSignal(backend)
+        self.scorer = Scorer(config, backend, data, folder)
 
     def run(self, wanted: str = "*") -> None:
         """Bring every stage whose name matches ``wanted`` to its end; what is finished and unchanged is passed over.
@@ -216,63 +213,18 @@ class Engine:
             log.scores(step, judged)
         if stage.picture and self.backend.rank == 0:
             log.picture(step, stage.picture(context, objective), self.folder.stage(stage.name).pictures)
-        scores = self._score(stage, objective, log, step, final) if stage.score else {"value": None, "step": step}
+        scores = self.scorer.score(stage, objective, log, step, final) if stage.score else {"value": None, "step": step}
         return {**scores, "judged": judged}
 
-    def _score(
-        self, stage: Stage, objective: Any, log: StageLog, step: int, final: bool = False, role: str | None = None
-    ) -> dict:
-        """Score a network on a dataset, report it, and return the scores with their step.
-
-        Args:
-            stage: Whose network it is.
-            objective: Holds it.
-            log: Of the stage.
-            step: Steps that it has trained.
-            final: Whether the stage is over; then examples are kept for the report.
-            role: Key of the dataset; None is the one that the stage chooses its weights on.
-        """
-        role = role or stage.scored_on
-        dataset, config = getattr(self.data, role), stage.configured(self.config)
-        kept = self.folder.examples / role, self.folder.stage(stage.name).examples / role
-        examples = EXAMPLES[dataset.task](dataset, *kept, every=self.backend.world)
-        result = evaluate(
-            self.backend.predictor(objective, config.evaluate).labels,
-            dataset,
-            class_set(config.classes),
-            config.classes.left_out,
-            config.evaluate.batch_size,
-            examples.keep if final and self.backend.rank == 0 else None,
-            self.backend,
-        )
-        summary = result.summary()
-        log.scores(step, summary if role != TEST else {f"{TEST} {name}": v for name, v in summary.items()}, final)
-        return {**result.record(), "step": step}
-
     def _reported(self, stage: Stage, objective: Any, log: StageLog, scores: dict) -> dict:
-        """Return the scores that count: those on the test set where there is one, with the validation's beside them.
+        """Return the scores that count, of the last weights and of the best; see ``Scorer.reported``."""
 
-        Args:
-            stage: Trained and scored on the validation set.
-            objective: Holds its last weights.
-            log: Of the stage.
-            scores: On the validation set, of the last weights and of the best; the best may be None.
-        """
-        if stage.scored_on != "val" or getattr(self.data, TEST, None) is None:
-            return scores
-        found: dict[str, dict | None] = dict(scores)
-        for which, chosen in scores.items():
-            if chosen is None:
-                continue
-            if which == "best" and chosen["step"] == scores["last"]["step"]:
-                found[which] = found["last"]
-                continue
-            if which == "best":
-                objective = self.objective(stage)
-                objective.load_weights(keeper.handed_on(self.backend, self.folder.stage(stage.name), which))
-            tested = self._score(stage, objective, log, chosen["step"], which == "last", TEST)
-            found[which] = {**tested, "val": chosen["summary"]}
-        return found
+        def best() -> Any:
+            chosen = self.objective(stage)
+            chosen.load_weights(keeper.handed_on(self.backend, self.folder.stage(stage.name), "best"))
+            return chosen
+
+        return self.scorer.reported(stage, {"last": lambda: objective, "best": best}, log, scores)
 
     def _score_again(self, stage: Stage, place: StageFolder, marker: dict) -> None:
         """Score a finished stage anew when the validation set or the way of predicting has changed."""
@@ -285,7 +237,7 @@ class Engine:
             for which in ("best", "last"):  # the last weights remain in the network, to be scored on further images
                 if scores := marker["scores"][which]:
                     objective.load_weights(keeper.handed_on(self.backend, place, which))
-                    marker["scores"][which] = self._score(stage, objective, log, scores["step"], which == "last")
+                    marker["scores"][which] = self.scorer.score(stage, objective, log, scores["step"], which == "last")
             marker["scores"] = self._reported(stage, objective, log, marker["scores"])
         marker["score_inputs"] = now
         on_writer(self.backend, lambda: place.finish(marker))

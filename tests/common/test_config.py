@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from common.config import CONFIGS, dump, load_config
+from common.config import dump, load_config
+from common.config_files import CONFIGS
 from common.errors import UserError
 
 SMALL = """
