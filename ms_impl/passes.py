@@ -8,6 +8,7 @@ from typing import Any
 import mindspore
 import numpy as np
 from mindspore import ParameterTuple, Tensor
+from mindspore.common.api import _pynative_executor
 from mindspore.nn import Cell as Network
 
 from common.loss_scale import LossScale
@@ -77,7 +78,11 @@ class Pass:
         scale = None if self._scaler is None else backend.tensor(np.array(self._scaler.scale, np.float32))
         given = [batch.get(key) for key in self._keys]
         inputs = [backend.tensor(one) if isinstance(one, np.ndarray) else one for one in given]
-        (_, values), gradients = self._forward(scale, *inputs)
+        try:
+            (_, values), gradients = self._forward(scale, *inputs)
+        except Exception:
+            _pynative_executor.clear_res()  # or MindSpore goes on recording, and what is compiled next fails
+            raise
         if scale is not None:
             gradients = [one / scale for one in gradients]
         assert len(names) <= len(values), f"{len(values)} losses, {len(names)} names"

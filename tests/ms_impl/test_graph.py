@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from common.backends import open_backend
+from common.errors import UserError
 from common.networks.deeplabv2 import DeepLabV2Config
 from tests.compare import assert_close
+from tests.parity.small import batch, configuration
 from tests.tolerances import GRADIENT
 from tests.twins import twin
 
@@ -46,3 +49,18 @@ def test_loss_and_gradients_compile(options):
         assert_close(parameter.name, side.numpy(a), side.numpy(b), GRADIENT)
     for name, value in side.weights.get_weights(network).items():
         assert_close(name, value, moved[name], GRADIENT)
+
+
+def test_a_step_that_failed_leaves_no_trace():
+    """MindSpore goes on recording behind an error in a differentiated function, unless it is told to stop."""
+    student = open_backend("mindspore", device="cpu", compile=False).build(configuration("ddm_student"), "ddm_student")
+    with pytest.raises(UserError, match="needs both teachers"):
+        student.step(batch("ddm_student"), 0.1)
+    values = mindspore.Tensor(np.arange(6, dtype=np.float32).reshape(2, 3))
+    rows = mindspore.Tensor(np.array([[2], [0]], np.int32))
+
+    def picked(values):
+        return (mindspore.ops.gather_elements(values, 1, rows) ** 2).sum()
+
+    gradient = mindspore.jit(mindspore.grad(picked))(values)
+    assert gradient.asnumpy().tolist() == [[0.0, 0.0, 4.0], [6.0, 0.0, 0.0]]

@@ -1,8 +1,4 @@
-"""Weights given to a network whose step was compiled before; in a process of its own, see ``check``."""
-
-import subprocess
-import sys
-from pathlib import Path
+"""Weights given to a network whose step was compiled before."""
 
 import numpy as np
 import pytest
@@ -12,23 +8,11 @@ from tests.compare import assert_close
 from tests.parity.small import batch, build, configuration
 from tests.tolerances import OPTIMIZER
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.mark.slow
 def test_weights_loaded_behind_a_compiled_step_are_used_and_trained():
     """A graph keeps the memory of its parameters; loading must fill that memory, not replace it."""
     pytest.importorskip("mindspore", reason="mindspore is not installed")
-    done = subprocess.run([sys.executable, "-m", __name__], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-4000:]
-
-
-def check() -> None:
-    """Compare a stage that was loaded after its step was compiled with one that was loaded before.
-
-    MindSpore 2.10 cannot compile the gradient of a gather after it has run one op by op in the same process, which the
-    tests around this one do.
-    """
     backend = open_backend("mindspore", device="cpu", compile=True)
     config = configuration("ddm_region", train={"ema": 0.9})
     fresh, used = (build(backend, "ddm_region", config) for _ in range(2))
@@ -46,7 +30,3 @@ def check() -> None:
             assert_close(f"{part} {name}", state[part][name], value, OPTIMIZER)
     logits = [backend.numpy(model.predict(batches[0]["mixed_image"])) for model in (fresh, used)]
     assert_close("logits", logits[1], logits[0], OPTIMIZER)
-
-
-if __name__ == "__main__":
-    check()

@@ -75,12 +75,19 @@ def test_gradients_and_statistics_of_the_smooth_network_agree(name, training):
 
 
 def _compare_to_noise(config, side, network, results) -> None:
-    """Compare both twins with PyTorch in float64."""
+    """Compare both twins with PyTorch in float64; the measure is PyTorch's noise where it is worst.
+
+    Which tensor a chaotic network's noise falls on is chance, and differs with the number of threads.
+    """
     exact = gradients(side, network.double(), config, True, np.float64)[0]
     largest = max(np.linalg.norm(value) for value in exact.values())
-    for key, want in exact.items():
-        floor, gap, scale = (np.linalg.norm(x) for x in (results[0][0][key] - want, results[1][0][key] - want, want))
-        assert gap <= FLOOR_FACTOR * floor + FLOOR_SLACK * max(scale, NOTHING * largest), f"{key}: {gap / scale:.1e}"
+    sizes = {key: max(np.linalg.norm(value), NOTHING * largest) for key, value in exact.items()}
+    noise, gaps = (
+        {key: np.linalg.norm(found[0][key] - exact[key]) / size for key, size in sizes.items()} for found in results
+    )
+    bound = FLOOR_FACTOR * max(noise.values()) + FLOOR_SLACK
+    worst = max(gaps, key=gaps.get)
+    assert gaps[worst] <= bound, f"{worst}: {gaps[worst]:.1e} > {bound:.1e}"
 
 
 def gradients(side, network, config, training: bool, dtype=np.float32) -> tuple[dict, dict]:
