@@ -222,6 +222,7 @@ CALLS: dict[str, Callable] = {
         _numpy_array(content, dtype, shape, "F" if order == "F" else "C")
     ),
     "numpy.dtype": _numpy_dtype,
+    "utils.trainer.Stage": lambda value="": str(value),  # AuG-KD leaves a member of its own enumeration in files
     "torch.Size": lambda sizes=(): tuple(map(_count, sizes)),
     "torch.device": lambda *place: ":".join(map(str, place)),
     "torch.serialization._get_layout": lambda layout: layout,

@@ -6,7 +6,7 @@ three lists, never skipped in silence.
 
 from collections.abc import Mapping
 
-from convert.layouts import advent, ddm, iast, mindcv, torchvision
+from convert.layouts import advent, augkd, ddm, iast, mindcv, mobile, torchvision
 from convert.layouts.layout import Layout
 
 LAYOUTS: dict[str, Layout] = {
@@ -20,6 +20,12 @@ LAYOUTS: dict[str, Layout] = {
         iast.DISCRIMINATOR,
         torchvision.RESNET,
         torchvision.MOBILENET_V3,
+        mobile.MOBILENET_V2,
+        mobile.EFFICIENTNET_B0,
+        mobile.SHUFFLENET_V2,
+        augkd.GENERATOR,
+        augkd.ENCODER,
+        augkd.ANCHOR,
         mindcv.RESNET,
         mindcv.MOBILENET_V3,
     )

@@ -1,6 +1,5 @@
 """IAST's G and M: DeepLabV2 with one classifier on a torchvision-style ResNet; and the warm-up's discriminator."""
 
-
 from convert.layouts.layout import Layout, Shapes
 from convert.layouts.residual import deeplab, norm
 
