@@ -104,7 +104,7 @@ def open_roles(config: "Config", checked: bool = True) -> Roles:
     Raises:
         UserError: The first fault: key of the dataset, file, and what repairs it.
     """
-    data, known = config.data, class_set(config.classes)
+    data, known = config.data, _classes(config)
     source, source_val, target, val, test = (
         open_dataset(section, known, f"data.{role}") if section is not None else None
         for role, section in (
@@ -124,6 +124,15 @@ def open_roles(config: "Config", checked: bool = True) -> Roles:
         for role, dataset in roles.named().items():
             check(dataset, roles.must_have_labels(role))
     return roles
+
+
+def _classes(config: "Config") -> ClassSet:
+    """Return the classes of the task; where only the data could name them, tell what of it is not there."""
+    if config.task == "classification" and not config.classes.names:
+        for role, section in (("source", config.data.source), ("target", config.data.target), ("val", config.data.val)):
+            if section is not None and not section.root.is_dir():
+                raise UserError(f"data.{role}: {section.root}: no such folder; classes.names is to be taken from it")
+    return class_set(config.classes)
 
 
 def _divided(

@@ -183,6 +183,13 @@ def test_roles(tmp_path: Path) -> None:
     assert list(roles.named()) == ["source", "target", "val"] and check_all(roles.val).counts.sum() == 6
 
 
+def test_data_that_is_not_there(tmp_path: Path) -> None:
+    """The folder is named, not the classes that would have come from it."""
+    (tmp_path / "c.yaml").write_text(CONFIG.format(root=tmp_path / "nowhere", labelled="null"))
+    with pytest.raises(UserError, match=r"data\.source: .*nowhere: no such folder; classes\.names is to be taken"):
+        open_roles(load_config(tmp_path / "c.yaml"))
+
+
 def test_one_task(tmp_path: Path) -> None:
     """A layout or a method of the other task is told in one line with its place."""
     text = CONFIG.format(root=tmp_path, labelled="null")
