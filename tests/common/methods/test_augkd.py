@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.config import CONFIGS, Config, load_config
+from common.config import Config, load_config
+from common.config_files import CONFIGS
 from common.data.roles import open_roles
 from common.errors import UserError
 from common.keeper import improves, order_of
