@@ -17,6 +17,7 @@ from common.errors import UserError
 from common.methods.class_samples import dropout, stack_equal, unlabelled_images
 from common.methods.samples import Draws
 from common.methods.supervised import class_batches
+from common.networks.classifier import DEEP
 from common.schema import Strict
 from common.stage import Batch, Stage, StageContext
 
@@ -122,6 +123,11 @@ def ssda_stage(config: Config, kind: str, name: str, steps: int | None = None) -
     for role in ("source", "target", "labelled"):
         if getattr(config.data, role) is None:
             raise UserError(f"{config.name}: {TITLES[kind]} needs data.{role}; the configuration does not set it")
+    net, ape = config.network, config.method.ape
+    deep = getattr(net, "head", None) == "predictor_deep" and net.features() not in (None, DEEP)
+    if kind == "ape" and ape.consistency == "official" and deep:
+        given = f"features have {net.features()} numbers, the latent of predictor_deep {DEEP}"
+        raise UserError(f"method.ape.consistency: official needs vectors of one length, but {given}; set it to logits")
     own = {"ape": config.method.ape.model_dump(mode="json")} if kind == "ape" else {}
     size = config.method.ape.batch_size if kind == "ape" else None
     return Stage(

@@ -6,6 +6,7 @@ from pydantic import PositiveFloat
 
 from common.networks.base import NetworkBase
 
+DEEP = 512  # units of the hidden layer of predictor_deep
 Head = Literal["linear", "predictor", "predictor_deep"]
 
 
@@ -17,6 +18,10 @@ class ClassifierBase(NetworkBase):
     head: Head = "linear"  # predictor(_deep): of the normalised features, divided by the temperature (MME)
     temperature: PositiveFloat = 0.05  # T of both predictors
     init: Literal["normal001", "kaiming", "torchvision"] = "torchvision"
+
+    def features(self) -> int | None:
+        """Return the length of the vector that the backbone gives; None where the description does not tell."""
+        return None
 
     def dropout_units(self) -> int:
         """Return how many numbers of an image's pass dropout may set to zero; 0: the network has no dropout."""

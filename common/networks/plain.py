@@ -23,6 +23,10 @@ class PlainBase(ClassifierBase):
         """Return that images of one size alone end in a map of ``grid`` cells a side."""
         return False
 
+    def features(self) -> int:
+        """Return the units of the second hidden layer."""
+        return self.hidden
+
     def dropout_rate(self) -> float:
         """Return the probability with which a unit is set to zero."""
         return self.dropout

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import PositiveInt
 
 from common.networks.classifier import ClassifierBase
+from common.residual import expansion
 
 
 class ResNetConfig(ClassifierBase):
@@ -26,3 +27,7 @@ class ResNetConfig(ClassifierBase):
     def any_size(self) -> bool:
         """Return whether the last map is averaged whatever its size."""
         return self.average == "global"
+
+    def features(self) -> int:
+        """Return the channels of the last stage."""
+        return 8 * self.width * expansion(self.depth)

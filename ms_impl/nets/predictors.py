@@ -3,6 +3,8 @@
 import mindspore
 from mindspore import Tensor, nn, ops
 
+from common.networks.classifier import DEEP
+
 _SMALLEST = 1e-12  # norm; shorter vectors are divided by it
 
 
@@ -43,11 +45,9 @@ class Predictor(nn.Cell):
 class PredictorDeep(nn.Cell):
     """``h = fc1(x)``, then ``fc2(h / |h|) / T``, the latter without bias (SSDA_MME's Predictor_deep, for ResNet)."""
 
-    HIDDEN = 512
-
     def __init__(self, inputs: int, classes: int, temperature: float) -> None:
         super().__init__()
-        self.fc1, self.fc2 = linear(inputs, self.HIDDEN), linear(self.HIDDEN, classes, bias=False)
+        self.fc1, self.fc2 = linear(inputs, DEEP), linear(DEEP, classes, bias=False)
         self.temperature = temperature
 
     def construct(self, features: Tensor, reversal: float = 0.0) -> tuple[Tensor, Tensor]:

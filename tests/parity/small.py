@@ -20,6 +20,10 @@ METHODS = {  # of objectives
     "iast_warmup": "iast",
     "iast_self_training": "iast",
     "supervised_classes": "supervised",
+    "ent": "ent",
+    "mme": "mme",
+    "ape": "ape",
+    "s3d": "s3d",
 }
 OPTIONS: dict[str, dict] = {  # objective -> options of its method, so that every part of the loss is seen
     "iast_warmup": {
@@ -30,9 +34,11 @@ OPTIONS: dict[str, dict] = {  # objective -> options of its method, so that ever
             "discriminator": {"width": 4, "activation": "softplus"},
         }
     },
+    "s3d": {"temperature": 0.5},  # the distillation is then large enough for float32
     "iast_self_training": {"self_training": {"lambda_confident": 5.0, "lambda_ignored": 9.0}},
 }
-CLASSIFICATION = ("supervised_classes",)  # objectives of that task
+CLASSIFICATION = ("supervised_classes", "ent", "mme", "ape", "s3d")  # objectives of that task
+HEADS = {"ent": "predictor", "mme": "predictor_deep", "ape": "predictor", "s3d": "predictor_deep"}
 KEYS = {  # objective -> the pairs and lone images of its batch
     "supervised": ("source", "target"),
     "ddm_region": ("mixed",),
@@ -41,7 +47,12 @@ KEYS = {  # objective -> the pairs and lone images of its batch
     "iast_warmup": ("source", "target"),
     "iast_self_training": ("target",),
     "supervised_classes": ("source", "target"),
+    "ent": ("source", "target", "unlabelled"),
+    "mme": ("source", "target", "unlabelled"),
+    "ape": ("source", "target", "unlabelled"),
+    "s3d": ("labelled", "unlabelled"),
 }
+TWICE = ("ape",)  # objectives that see two unlabelled images for each source image
 
 
 def configuration(objective: str = "supervised", **sections: dict[str, Any]) -> Config:
@@ -56,7 +67,8 @@ def configuration(objective: str = "supervised", **sections: dict[str, Any]) -> 
         "method": {"name": METHODS[objective], **OPTIONS.get(objective, {})},
     }
     if objective in CLASSIFICATION:
-        base |= {"task": "classification", "network": dict(SMOOTH_CLASSES)}
+        head = {"head": HEADS[objective]} if objective in HEADS else {}
+        base |= {"task": "classification", "network": {**SMOOTH_CLASSES, **head}}
         base["data"] = {"val": {"layout": "class_folders", "root": "unused"}}
     for name, values in sections.items():
         base[name] = {**base.get(name, {}), **values} if isinstance(values, dict) else values
@@ -69,7 +81,10 @@ def batch(objective: str, images: int = 2, seed: int = 0) -> dict[str, np.ndarra
     whole = objective in CLASSIFICATION
     for key in KEYS[objective]:
         draw = generator(seed, "small", objective, key)
-        arrays[f"{key}_image"] = draw.integers(0, 256, (images, 3, *(CLASS_SIZE if whole else SIZE))).astype(np.uint8)
+        count = 2 * images if key == "unlabelled" and objective in TWICE else images
+        arrays[f"{key}_image"] = draw.integers(0, 256, (count, 3, *(CLASS_SIZE if whole else SIZE))).astype(np.uint8)
+        if key == "labelled":  # of another style than the unlabelled images
+            arrays[f"{key}_image"] = 60 + arrays[f"{key}_image"] // 5
         if whole and key != "unlabelled":
             arrays[f"{key}_label"] = draw.integers(0, CLASSES, images).astype(np.int32)
         elif key != "unlabelled":
@@ -77,7 +92,16 @@ def batch(objective: str, images: int = 2, seed: int = 0) -> dict[str, np.ndarra
             for index in range(images):
                 label[index, : 4 + 12 * index] = 255
             arrays[f"{key}_label"] = label
-    return arrays
+    return arrays | _drawn(objective, images, generator(seed, "small", objective, "drawn"))
+
+
+def _drawn(objective: str, images: int, draw: np.random.Generator) -> dict[str, np.ndarray]:
+    """Return what a batch of an objective holds beside images and labels."""
+    if objective == "ape":
+        return {"noise": draw.standard_normal((3 * images, 3, *CLASS_SIZE), np.float32)}
+    if objective == "s3d":
+        return {"style_mix": draw.random((4, images), np.float32), "weight": np.array(0.7, np.float32)}
+    return {}
 
 
 def build(backend: Any, objective: str, config: Config) -> Any:

@@ -16,9 +16,13 @@ from tests.tolerances import GRADIENT, LOGITS
 from tests.twins import need_both, twin
 
 STEPS, LR = 3, 0.05
+WARM = {"temperature": 0.5}  # smaller gradients than 0.05: three steps of APE stay smooth
 FORMS = {  # form -> (objective, sections of its configuration, learning rate large enough to see every change)
     **{objective: (objective, {}, LR) for objective in METHODS},
     "classes-averaged": ("supervised_classes", {"optim": {"nesterov": True}, "train": {"ema": 0.3}}, LR),
+    "ape": ("ape", {"network": WARM, "method": {"ape": {"entropy_threshold": 1.6}}}, LR),
+    "ape-logits": ("ape", {"network": WARM, "method": {"ape": {"consistency": "logits", "eps": 50.0}}}, 4 * LR),
+    "s3d-first-point": ("s3d", {"method": {"sty_layer": "layer1", "assistant_counts": False}}, LR),
     "region-clipped": ("ddm_region", {"optim": {"clip": 0.5, "nesterov": True}}, 1.0),
     "region-adam": ("ddm_region", {"optim": {"name": "adamw", "eps": 1e-2, "weight_decay": 0.05, "clip": 1.0}}, LR),
     "region-averaged": ("ddm_region", {"train": {"ema": 0.3}, "network": {"freeze_bn_affine": False}}, 0.5),
@@ -33,7 +37,8 @@ FORMS = {  # form -> (objective, sections of its configuration, learning rate la
 }
 WEIGHTS = ("model", "ema", "discriminator")  # parts of a state
 IAST = ("iast_warmup", "iast_self_training")
-COMPILED = ("ddm_region", "region-adam", "student-aux", "supervised_classes", *IAST)  # by the graph compiler too; slow
+DDM = ("ddm_region", "region-adam", "student-aux")
+COMPILED = (*DDM, "supervised_classes", "mme", "ape", "s3d", *IAST)  # by the graph compiler too; slow
 
 
 class Trained:
@@ -43,7 +48,7 @@ class Trained:
         objective, sections, lr = FORMS[form]
         self.side, self.backend = twin(name), open_backend(name, device="cpu", compile=compile)
         self.model = build(self.backend, objective, configuration(objective, **sections))
-        self.images = batch(objective)["mixed_image" if "mixed_image" in batch(objective) else "target_image"]
+        self.images = next(array for key, array in batch(objective).items() if key.endswith("_image"))
         self.before = self.weights()
         losses = [self.model.step(batch(objective), lr) for _ in range(STEPS)]
         self.losses = [{key: float(self.backend.numpy(value)) for key, value in one.items()} for one in losses]
