@@ -21,7 +21,11 @@ FORMS = {  # form -> (objective, sections of its configuration, learning rate la
     **{objective: (objective, {}, LR) for objective in METHODS},
     "classes-averaged": ("supervised_classes", {"optim": {"nesterov": True}, "train": {"ema": 0.3}}, LR),
     "ape": ("ape", {"network": WARM, "method": {"ape": {"entropy_threshold": 1.6}}}, LR),
-    "ape-logits": ("ape", {"network": WARM, "method": {"ape": {"consistency": "logits", "eps": 50.0}}}, 4 * LR),
+    "ape-logits": (
+        "ape",
+        {"network": {"temperature": 0.2}, "method": {"ape": {"consistency": "logits", "eps": 50.0}}},
+        LR,
+    ),
     "s3d-first-point": ("s3d", {"method": {"sty_layer": "layer1", "assistant_counts": False}}, LR),
     "region-clipped": ("ddm_region", {"optim": {"clip": 0.5, "nesterov": True}}, 1.0),
     "region-adam": ("ddm_region", {"optim": {"name": "adamw", "eps": 1e-2, "weight_decay": 0.05, "clip": 1.0}}, LR),
