@@ -2,7 +2,7 @@
 # From nothing to a result: environment, embedded data, a whole adaptation on both frameworks, a report to look at.
 #
 #   bash scripts/quickstart.sh                            # DDM on "toy streets", both frameworks side by side
-#   bash scripts/quickstart.sh --task classification      # S+T on handwritten digits of two origins
+#   bash scripts/quickstart.sh --task classification      # S3D on handwritten digits of two origins
 #   TWINDA_FRAMEWORKS=torch bash scripts/quickstart.sh    # with one framework only
 #
 # Takes some minutes on two cores, without a GPU. Writes runs/quickstart/: the runs with their checkpoints and logs,
@@ -22,7 +22,7 @@ while [ $# -gt 0 ]; do
 done
 case $task in
     segmentation) config=ddm/toy data="toy data/toy" report=runs/quickstart/report ;;
-    classification) config=supervised/digits data="digits data/digits" report=runs/quickstart/report-classification ;;
+    classification) config=s3d/digits data="digits data/digits" report=runs/quickstart/report-classification ;;
     *) echo "quickstart: --task '$task': there are segmentation and classification" >&2; exit 2 ;;
 esac
 
