@@ -18,7 +18,7 @@ class TranslatorSettings(Strict):
     steps: PositiveInt = 50_000
     batch: Pair = (1, 1)
     width: PositiveInt = 64  # channels at full size
-    weights: Path | None = None  # trained translator (enc_s.*, dec_s2t.*), instead of the stage that trains one
+    weights: tuple[Path, ...] = ()  # files with enc_s.* and dec_s2t.*, instead of the stage that trains them
     vgg: Path | None = None  # VGG-19 of the perceptual loss; None draws its weights from the seed
     lr: PositiveFloat = 1e-4
     betas: tuple[Fraction, Fraction] = (0.5, 0.999)

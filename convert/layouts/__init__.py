@@ -6,7 +6,7 @@ three lists, never skipped in silence.
 
 from collections.abc import Mapping
 
-from convert.layouts import advent, augkd, ddm, iast, mindcv, mobile, torchvision
+from convert.layouts import advent, augkd, ddm, diga, iast, mindcv, mobile, torchvision
 from convert.layouts.layout import Layout
 
 LAYOUTS: dict[str, Layout] = {
@@ -16,6 +16,13 @@ LAYOUTS: dict[str, Layout] = {
         advent.ADVENT,
         advent.ADAPTSEGNET_SINGLE,
         advent.DEEPLAB_INIT,
+        diga.DIGA,
+        diga.INIT,
+        diga.SEMI,
+        diga.SEMI_INIT,
+        diga.ENCODER,
+        diga.DECODER,
+        diga.VGG19,
         iast.IAST,
         iast.DISCRIMINATOR,
         torchvision.RESNET,

@@ -42,10 +42,11 @@ class Distillation(Objective):
             self.teacher = self._new_network(self.network_config())
             set_weights(self.teacher, get_weights(self.network))
         set_mode(self.teacher, self.options.teacher_mode == "train")
-        path = self.options.translator.weights
-        if self.translator is None and path:
+        paths = self.options.translator.weights
+        if self.translator is None and paths:
             self.translator = self._new_network(self.role_config("translator"))
-            set_weights(self.translator, backend.load(path), str(path), may_miss=("enc_t.", "dec_t2s."))
+            given = {name: value for path in paths for name, value in backend.load(path).items()}
+            set_weights(self.translator, given, " and ".join(map(str, paths)), may_miss=("enc_t.", "dec_t2s."))
         self._teach = Compiled(self._views_and_targets, backend.compile)
         self._adapt = Compiled(self._seen, backend.compile)
         self._describe = Compiled(self._evaluated_feature, backend.compile)

@@ -30,7 +30,7 @@ def test_settings_decide_the_stages():
     one = ["round1/pseudo", "centroids", "round1/selftrain"]
     assert names("gta5") == ["translator", "warmup", *one, "round2/pseudo", "round2/selftrain"]
     assert names("semi_8", "method.rounds=1") == ["warmup", *one]
-    assert names("gta5", "method.translator.weights=t.pth", "method.rounds=0") == ["warmup"]
+    assert names("gta5", "method.translator.weights=[t.pth]", "method.rounds=0") == ["warmup"]
     again = names("semi_2", "method.centroids.recompute=true")
     assert again[-3:] == ["round2/pseudo", "round2/centroids", "round2/selftrain"]
 
