@@ -13,6 +13,7 @@ import numpy as np
 CODES = 0x3C00 + 1  # float16 codes of 0.0 to 1.0, in the order of the numbers
 LARGEST = 0.999  # what a threshold becomes that reaches 1
 _BLOCK = 1 << 14  # pixels; a block of 19 classes stays in the cache
+_NORMAL = np.float32(2**-14)  # least number that float16 holds with all its digits
 _NEAR = np.float32(1 - 2**-20)  # exponentials above it may give the same probability as the largest
 _CHANCES = (np.arange(CODES, dtype=np.uint16).view(np.float16)).astype(np.float64)  # code -> number
 
@@ -118,14 +119,34 @@ def _block(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _histogram(label: np.ndarray, confidence: np.ndarray, classes: int) -> np.ndarray:
-    """Count the float16 codes of the confidences of each class: (C, CODES) int64."""
-    codes = confidence.astype(np.float32, copy=False).astype(np.float16).view(np.uint16)
-    if codes.size and int(codes.max()) >= CODES:  # negative numbers, infinities and NaN have larger codes too
-        raise ValueError("confidences must be in [0, 1]")
-    place = label.astype(np.int64)
-    place *= CODES
-    place += codes
-    return np.bincount(place, minlength=classes * CODES).reshape(classes, CODES)
+    """Count the float16 codes of the confidences of each class: (C, CODES) int64.
+
+    Block by block: whole arrays of this size would be new memory for every operation.
+    """
+    counts = np.zeros(classes * CODES, np.int64)
+    for start in range(0, label.size, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        codes = _codes(np.ascontiguousarray(confidence[part], np.float32))
+        if int(codes.max()) >= CODES:  # negative numbers, infinities and NaN have larger codes too
+            raise ValueError("confidences must be in [0, 1]")
+        place = label[part].astype(np.int64)
+        place *= CODES
+        place += codes
+        np.add.at(counts, place, 1)
+    return counts.reshape(classes, CODES)
+
+
+def _codes(values: np.ndarray) -> np.ndarray:
+    """Return the float16 codes of float32 numbers, rounded half to even as a cast does."""
+    if not (values.min() >= _NORMAL and values.max() <= 1):
+        return values.astype(np.float16).view(np.uint16)
+    bits = values.view(np.uint32)  # normal numbers: the mantissa loses 13 bits, the exponent another bias
+    codes = bits >> 13
+    codes &= 1
+    codes += bits
+    codes -= np.uint32((112 << 23) - 0xFFF)
+    codes >>= 13
+    return codes
 
 
 def _quantile(counts: np.ndarray, prior: float, share: float) -> float:

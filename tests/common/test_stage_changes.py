@@ -84,3 +84,14 @@ def test_a_missing_snapshot_is_one_line(tmp_path: Path) -> None:
     checkpoint.remove(tmp_path / "stages/teacher/snapshots/step-000004")
     with pytest.raises(Exception, match="step-000004: no such snapshot"):
         RunFolder(tmp_path).stage("teacher").handed_on("4")
+
+
+def test_a_stage_without_steps_hands_on_the_weights_it_was_given(tmp_path: Path) -> None:
+    """As imported networks need: it is saved and scored like any other, and not run again."""
+    target = partial(stage_batches, role="target")
+    plan = [Stage("model", "model", "fake"), Stage("student", "student", "fake", 4, target, start="model")]
+    assert run(tmp_path, plan=plan).steps_run == 4
+    marker = read_json(tmp_path / "stages/model/done.json")
+    assert "last" in marker["outputs"] and marker["scores"]["last"]["step"] == 0
+    assert (tmp_path / "stages/model/checkpoints/step-000000/manifest.json").exists()
+    assert run(tmp_path, plan=plan).steps_run == 0
