@@ -17,6 +17,7 @@ from common.report.collect import Row, Run
 from common.report.tables import Table
 from common.schema import ClassesConfig
 
+_ENLARGED = 3  # times as large are pictures of what was learnt, whose images are small
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1500px; padding: 0 1em; color: #222; }
 .wide { overflow-x: auto; }
@@ -75,6 +76,7 @@ def _pictures(runs: Sequence[Run]) -> Iterator[tuple[str, np.ndarray]]:
         sheets = class_sheets if config["task"] == "classification" else _sheets
         yield from sheets(inputs, columns, class_set(ClassesConfig(**config["classes"])))
     yield from _made(runs)
+    yield from _learnt(runs)
     yield from _charts(runs)
 
 
@@ -98,6 +100,17 @@ def _made(runs: Sequence[Run]) -> Iterator[tuple[str, np.ndarray]]:
         for stage in run.made:
             for path in sorted((run.path / "stages" / stage / "files" / "pictures").glob("*.png")):
                 yield f"{stage.replace('/', '-')}-{path.stem}-{name.replace('/', '-')}", read_png(path)
+
+
+def _learnt(runs: Sequence[Run]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield what stages showed of their networks while they learnt: at first, half-way and at the end."""
+    for name, run in zip(results.labels(runs), runs):
+        folders = sorted({path.parent for path in (run.path / "stages").glob("**/pictures/step-*.png")})
+        for folder in folders:
+            shown, stage = sorted(folder.glob("step-*.png")), folder.parent.relative_to(run.path / "stages")
+            for path in dict.fromkeys((shown[0], shown[len(shown) // 2], shown[-1])):
+                title = f"{str(stage).replace('/', '-')}-{path.stem}-{name.replace('/', '-')}"
+                yield title, read_png(path).repeat(_ENLARGED, 0).repeat(_ENLARGED, 1)
 
 
 def _charts(runs: Sequence[Run]) -> Iterator[tuple[str, np.ndarray]]:

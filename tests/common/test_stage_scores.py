@@ -3,8 +3,13 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
+
 from common.checkpoint import read_json
+from common.config import dump
 from common.log import read_journal
+from common.report.collect import read_run
+from common.report.page import write_report
 from common.stage import Stage
 from tests.common.test_engine import STEPS, config, data, run, stages
 from tests.fake_backend import FakeDataset
@@ -54,3 +59,39 @@ def test_a_stage_may_be_scored_on_source_images(tmp_path: Path) -> None:
     run(tmp_path / "b", config(), plan, roles=swapped)
     assert scores(tmp_path / "a", "teacher") == scores(tmp_path / "b", "teacher")
     assert scores(tmp_path / "a", "teacher")["last"]["step"] == STEPS
+
+
+def test_a_stage_may_be_judged_by_losses_before_its_score_and_show_what_it_learns(tmp_path: Path) -> None:
+    """The smallest loss is best whatever the score; pictures lie beside the stage, on its curves and in the report."""
+    losses = iter([3.0, 1.0, 2.0])
+
+    def judge(context, objective) -> dict[str, float]:
+        return {"judged loss": next(losses)}
+
+    def picture(context, objective) -> np.ndarray:
+        return np.full((4, 6, 3), 200, np.uint8)
+
+    stage = Stage(**{**vars(stages()[0]), "judge": judge, "picture": picture})
+    run(tmp_path, config(), [stage])
+    every = config().train.evaluate_every
+    best = read_json(next((tmp_path / "stages/teacher/best").iterdir()) / "state.json")
+    assert (best["step"], best["scores"]["judged"]) == (2 * every, {"judged loss": 1.0})
+    logged = [entry["judged loss"] for entry in read_journal(tmp_path / "metrics.jsonl") if "judged loss" in entry]
+    assert logged == [3.0, 1.0, 2.0]
+    shown = sorted((tmp_path / "stages/teacher/pictures").iterdir())
+    steps = (every, 2 * every, STEPS)
+    assert [path.stem for path in shown] == [f"step-{step:06d}" for step in steps]
+    (tmp_path / "config.yaml").write_text(dump(config()), encoding="utf-8")
+    write_report([read_run(tmp_path)], tmp_path / "page")
+    names = {path.stem for path in (tmp_path / "page/pictures").iterdir()}
+    assert {f"teacher-step-{step:06d}-fake" for step in steps} <= names
+
+
+def test_a_stage_that_is_no_row_may_be_judged(tmp_path: Path) -> None:
+    """Its best weights are kept for later stages; nothing is scored."""
+    losses = iter([1.0, 2.0, 3.0])
+    judged = {"score": False, "judge": lambda context, objective: {"judged loss": next(losses)}}
+    run(tmp_path, config(), [Stage(**{**vars(stages()[0]), **judged})])
+    assert scores(tmp_path, "teacher") == {}
+    best = read_json(next((tmp_path / "stages/teacher/best").iterdir()) / "state.json")
+    assert best["step"] == config().train.evaluate_every
