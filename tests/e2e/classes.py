@@ -21,7 +21,10 @@ def write_data(root: Path) -> Path:
 
 
 def write_config(path: Path, data: Path, **sections: dict) -> Path:
-    """Write a configuration over ``write_data``; ``sections`` add to or replace keys of its sections."""
+    """Write a configuration over ``write_data``; ``sections`` add to or replace keys of its sections.
+
+    A section with another ``name`` replaces the old one whole.
+    """
     folders = {"layout": "class_folders", "root": str(data / "sketch")}
     tree = {
         "name": "own",
@@ -43,6 +46,8 @@ def write_config(path: Path, data: Path, **sections: dict) -> Path:
         "baselines": ["source_only"],
     }
     for name, values in sections.items():
-        tree[name] = {**tree.get(name, {}), **values} if isinstance(values, dict) else values
+        old = tree.get(name, {})
+        both = isinstance(values, dict) and values.get("name", old.get("name")) == old.get("name")
+        tree[name] = {**old, **values} if both else values
     path.write_text(yaml.safe_dump(tree), encoding="utf-8")
     return path

@@ -1,0 +1,114 @@
+"""Stages, options and batches of S3D, ENT, MME and APE."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.config import Config, load_config
+from common.data.roles import open_roles
+from common.errors import UserError
+from common.methods import stages
+from common.methods.s3d_memory import Memory
+from common.stage import StageContext
+from tests.e2e.classes import NAMES, write_config, write_data
+
+S3D = {"name": "s3d", "first_steps": 3, "steps": 5, "pseudo_interval": 2}
+
+
+def configured(root: Path, **sections) -> Config:
+    """Return a small configuration of S3D over class folders."""
+    return load_config(write_config(root / "own.yaml", write_data(root / "data"), **{"method": S3D, **sections}))
+
+
+def batch(config: Config, name: str, step: int = 0, memory: dict | None = None, **ranks) -> dict[str, np.ndarray]:
+    """Return the batch of a step of a stage; without ``memory`` one is made up."""
+    (stage,) = (one for one in stages(config) if one.name == name)
+    context = StageContext(stage.configured(config), open_roles(config, checked=False), name, Path(), {}, **ranks)
+    context = stage.rehearsed(context)
+    if memory is not None:
+        context = StageContext(context.config, context.data, name, Path(), {}, memory, **ranks)
+    return stage.batches(context)(step)
+
+
+def test_the_second_stage_goes_on_from_s_t_with_its_optimizer(tmp_path):
+    first, second = stages(configured(tmp_path, baselines=[]))
+    assert (first.title, first.steps, first.objective) == ("S+T", 3, "supervised_classes")
+    assert (second.start, second.carry, second.steps, second.refresh.every) == ("first", True, 5, 2)
+    fresh = {**S3D, "init_from": "best", "carry_optimizer": False}
+    assert stages(configured(tmp_path, baselines=[], method=fresh))[1].start == "first@best"
+
+
+def test_contradictions_are_one_clear_line(tmp_path):
+    with pytest.raises(UserError, match="best weights have no optimizer"):
+        stages(configured(tmp_path, method={**S3D, "init_from": "best"}))
+    with pytest.raises(UserError, match=r"needs data\.target"):
+        config = configured(tmp_path)
+        stages(config.model_copy(update={"data": config.data.model_copy(update={"target": None})}))
+    with pytest.raises(UserError, match="consistency: official needs vectors of one length"):
+        stages(configured(tmp_path, network={"head": "predictor_deep"}, baselines=["ape"]))
+    with pytest.raises(UserError, match="mme belongs to the methods"):
+        stages(configured(tmp_path, method={"name": "supervised"}, baselines=["mme"]))
+
+
+def test_partners_stand_beside_labelled_images_of_their_class(tmp_path):
+    config = configured(tmp_path, baselines=[])
+    data = open_roles(config, checked=False)
+    truth = np.array([data.target.label(i) for i in range(len(data.target))])
+    arrays = batch(config, "second", 1, Memory(truth, ramp_start=np.array(100_000)).arrays())
+    assert {key: value.shape for key, value in arrays.items()} == {
+        "labelled_image": (4, 3, 12, 12),
+        "labelled_label": (4,),
+        "unlabelled_image": (4, 3, 12, 12),
+        "style_mix": (4, 4),
+        "weight": (),
+    }
+    brightness = [arrays[f"{side}_image"].max(axis=(1, 2, 3)) for side in ("labelled", "unlabelled")]
+    assert np.abs(np.subtract(*brightness, dtype=np.int64)).max() < 30  # classes are 60 apart in these pictures
+    assert set(arrays["labelled_label"]) <= set(range(len(NAMES)))
+    assert arrays["weight"] == 1.0
+    assert ((arrays["style_mix"] >= 0) & (arrays["style_mix"] <= 1)).all()
+
+
+def test_a_batch_depends_on_its_position_and_the_memory_alone(tmp_path):
+    config = configured(tmp_path, baselines=[])
+    for step in (0, 1):
+        one, other = (batch(config, "second", step) for _ in range(2))
+        assert all(np.array_equal(one[key], other[key]) for key in one)
+    assert not np.array_equal(batch(config, "second", 0)["style_mix"], batch(config, "second", 1)["style_mix"])
+
+
+def test_two_ranks_share_what_one_with_twice_the_batch_sees(tmp_path):
+    config = configured(tmp_path, baselines=[], train={"batch_size": 1})
+    halves = [batch(config, "second", 0, rank=rank, world=2)["labelled_label"] for rank in (0, 1)]
+    wide = configured(tmp_path, baselines=[], train={"batch_size": 2})
+    whole = batch(wide, "second", 0)["labelled_label"]
+    assert sorted(np.concatenate(halves)) == sorted(whole)
+
+
+def test_without_labelled_target_images_the_source_alone_teaches(tmp_path):
+    config = configured(tmp_path, baselines=[])
+    alone = config.model_copy(update={"data": config.data.model_copy(update={"labelled": None})})
+    first, second = stages(alone)
+    assert first.title == "source only" and second.title == "S3D"
+    assert batch(alone, "second")["labelled_image"].shape == (4, 3, 12, 12)
+
+
+@pytest.mark.parametrize("kind", ["ent", "mme", "ape"])
+def test_baselines_see_twice_as_many_unlabelled_images(tmp_path, kind):
+    arrays = batch(configured(tmp_path, baselines=[kind]), f"baselines/{kind}")
+    assert arrays["source_image"].shape == arrays["target_image"].shape == (2, 3, 12, 12)
+    assert arrays["unlabelled_image"].shape == (4, 3, 12, 12)
+    assert ("noise" in arrays) == (kind == "ape")
+    if kind == "ape":
+        assert arrays["noise"].shape == (6, 3, 12, 12)
+        assert len({row.tobytes() for row in arrays["noise"]}) == 6
+
+
+def test_dropout_has_masks_of_its_own_for_every_pass(tmp_path):
+    net = {"name": "alexnet", "width": 4, "hidden": 16, "grid": 1, "activation": "relu"}
+    tree = configured(tmp_path, baselines=[]).model_dump(mode="json")
+    arrays = batch(Config.model_validate({**tree, "network": net}), "second")
+    masks = [arrays[f"{name}_dropout"] for name in ("labelled", "unlabelled", "assistant")]
+    assert all(mask.shape == (4, 32) and set(np.unique(mask)) == {0, 1} for mask in masks)
+    assert not np.array_equal(masks[1], masks[2])
