@@ -1,0 +1,64 @@
+"""S3D cut in its second stage: resumed to the bit, and handed over to the other framework (rung P5)."""
+
+import numpy as np
+import pytest
+
+from common import checkpoint
+from common.backends import open_backend
+from common.config import load_config
+from convert.folder import convert_folder
+from tests.e2e.classes import write_config, write_data
+from tests.e2e.test_handover import OTHER, compare, final, train
+from tests.twins import need_both
+
+pytestmark = pytest.mark.slow
+FIRST, SECOND, CUT = 3, 5, 6  # steps of both stages; steps before the cut, between two refreshes
+METHOD = {"name": "s3d", "first_steps": FIRST, "steps": SECOND, "pseudo_interval": 2, "alpha": 0.3, "temperature": 0.5}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """A run of S+T and the second stage; weak margins, so that the refreshed labels matter."""
+    root = tmp_path_factory.mktemp("classes")
+    settings = {"steps": FIRST, "checkpoint_every": 10, "batch_size": 2, "ema": 0.9}
+    sections = {"method": METHOD, "train": settings, "baselines": [], "optim": {"lr": 0.3}}
+    return load_config(write_config(root / "own.yaml", write_data(root / "data"), **sections))
+
+
+@pytest.fixture(scope="module")
+def backends():
+    need_both()
+    return {name: open_backend(name, device="cpu", compile=False) for name in OTHER}
+
+
+def parts(run):
+    """Return every part of the last checkpoint of the second stage."""
+    (last,) = (run / "stages/second/checkpoints").glob("step-*")
+    return last
+
+
+def test_it_is_resumed_to_the_bit_and_goes_on_with_the_other_framework(config, backends, tmp_path):
+    start = {
+        name: array
+        for name, array in backends["torch"].build(config, "s3d").state()["model"].items()
+        if "num_batches" not in name
+    }
+    whole = {}
+    for name, backend in backends.items():
+        train(config, backend, tmp_path / "whole" / name)
+        whole[name] = final(tmp_path / "whole" / name, ("first", "second"))
+        train(config, backend, tmp_path / "cut" / name, stop_after=CUT)
+        train(config, backend, tmp_path / "cut" / name, resume=True)
+        want, got = (checkpoint.load(backend, parts(tmp_path / place / name))[0] for place in ("whole", "cut"))
+        assert want.keys() == got.keys() >= {"model", "optimizer", "memory"}
+        for part, arrays in want.items():
+            assert all(np.array_equal(array, got[part][key]) for key, array in arrays.items()), part
+        assert len(want["memory"]["labels"]) == len(np.atleast_1d(want["memory"]["labels"])) > 0
+    compare(whole["mindspore"], whole["torch"], start)
+    for first, other in OTHER.items():
+        before, after = tmp_path / first / first, tmp_path / first / other
+        train(config, backends[first], before, stop_after=CUT)
+        convert_folder(before, after)
+        train(config, backends[other], after, resume=True)
+        for name in whole:
+            compare(final(after, ("first", "second")), whole[name], start)
