@@ -98,7 +98,8 @@ def _cut(pixels: np.ndarray, config: SizedCropConfig, drawn: Draw) -> np.ndarray
     height, width = drawn.height, int(drawn.height * config.ratio)
     if height > pixels.shape[0] or width > pixels.shape[1]:
         here = f"{pixels.shape[1]}x{pixels.shape[0]}"
-        raise UserError(f"a crop of {width}x{height} does not fit an image of {here}: lower the heights of the crop")
+        repair = "lower heights of method.crop_source or crop_target, or set it to null"
+        raise UserError(f"a crop of {width}x{height} does not fit an image of {here}: {repair}")
     top = int((pixels.shape[0] - height) * drawn.place[0])
     left = int((pixels.shape[1] - width) * drawn.place[1])
     return pixels[top : top + height, left : left + width]

@@ -182,7 +182,7 @@ def rounds(config: Config, model: str, generator: str) -> list[Stage]:
         options |= {"crop_source"} if iast.self_training.lambda_source else set()
         train = Stage(
             name=f"round{number}/train",
-            title=f"IAST, round {number}",
+            title=f"self-training, round {number}",
             objective="iast_self_training",
             steps=steps,
             batches=partial(self_training_batches, labels=labels.name, size=own.size or iast.pseudo.size),
