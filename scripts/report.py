@@ -30,7 +30,7 @@ def main() -> int:
     runs = [read_run(path) for path in options.runs]
     folder = options.out or options.runs[0] / "report"
     write_report(runs, folder)
-    console = Console(highlight=False, width=max(Console().width, 120))
+    console = Console(highlight=False, width=max(Console().width, 120, 20 + 36 * len(main_stages(runs))))
     shown = [results.summary_table(runs), results.published_table(runs)] if results.stages_of(runs) else []
     if shown:
         console.print(results.short_table(runs, main_stages(runs)).rich())

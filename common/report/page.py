@@ -18,6 +18,7 @@ from common.report.tables import Table
 from common.schema import ClassesConfig
 
 _ENLARGED = 3  # times as large are pictures of what was learnt, whose images are small
+_FEW = 4  # rows that a terminal shows side by side, of two runs
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1500px; padding: 0 1em; color: #222; }
 .wide { overflow-x: auto; }
@@ -51,9 +52,11 @@ def write_report(runs: Sequence[Run], folder: Path) -> None:
 
 
 def main_stages(runs: Sequence[Run]) -> list[str]:
-    """Return the stages that a short view shows: the baselines, and the last row of the method."""
+    """Return the stages that a short view shows: the baselines and the last row of the method; all, if they are few."""
     stages = list(results.stages_of(runs))
     baselines = [name for name in stages if name.startswith(results.BASELINES)]
+    if baselines and len(stages) <= _FEW:
+        return stages
     return list(dict.fromkeys([*baselines, *stages[-1:]]))
 
 
