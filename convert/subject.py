@@ -9,6 +9,7 @@ import numpy as np
 from common.checkpoint import sha256
 from common.config import Config, load_config
 from common.errors import UserError
+from common.methods import of_stage
 from common.methods.supervised import OBJECTIVES
 from common.run_folder import RunFolder
 from convert.inspection import canonical_weights, weights_digest
@@ -63,6 +64,7 @@ def open_subject(place: Path, config: str | None = None, overrides: Sequence[str
     if found is None:
         raise UserError(f"{path}: no config.yaml above it says which network it fills; name one with --config")
     settings = load_config(found, overrides)
+    settings = settings if config else of_stage(settings, path)
     bare = settings.model_copy(update={"network": settings.network.model_copy(update={"weights": None})})
     return Subject(path, bare, canonical_weights(read(path)))
 

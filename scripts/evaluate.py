@@ -45,6 +45,7 @@ from common.disagreement import DISAGREEMENTS, Disagreement  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from common.evaluate import ClassEvaluation, Evaluation, evaluate, true_label  # noqa: E402
 from common.export import class_lines, score_table, write_overlay, write_prediction, write_scores  # noqa: E402
+from common.methods import of_stage  # noqa: E402
 from common.methods.supervised import OBJECTIVES  # noqa: E402
 from common.pictures import fitted, write_png  # noqa: E402
 from common.report.tables import Table, number  # noqa: E402
@@ -119,7 +120,7 @@ def _what(options: argparse.Namespace) -> tuple[Config, Path, str]:
     file = next((path for path in files if path.exists()), None)
     if file is None:
         raise UserError(f"{checkpoint}: holds no weights")
-    return config, file, f"{plan[stage]}{', best (oracle)' if options.best else ''}"
+    return of_stage(config, file), file, f"{plan[stage]}{', best (oracle)' if options.best else ''}"
 
 
 def _config_above(weights: Path, named: str | None, overrides: list[str]) -> Config:
@@ -128,7 +129,7 @@ def _config_above(weights: Path, named: str | None, overrides: list[str]) -> Con
     found = named or next((str(path) for path in above if path.is_file()), None)
     if found is None:
         raise UserError(f"{weights}: lies in no run folder; say which network it fills: --config CONFIG")
-    return load_config(found, overrides)
+    return of_stage(load_config(found, overrides), weights)
 
 
 def _backend_of(weights: Path) -> str:

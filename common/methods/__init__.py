@@ -6,6 +6,7 @@ and ``ms_impl/methods``.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.methods.augkd import AugKD
@@ -41,3 +42,15 @@ def stages(config: Config) -> list[Stage]:
         UserError: If the method needs data that the configuration does not name.
     """
     return [*baseline_stages(config), *METHODS[config.method.name].stages(config)]
+
+
+def of_stage(config: Config, weights: Path) -> Config:
+    """Return the configuration of the stage in whose folder a file lies, which may have a network of its own.
+
+    Args:
+        config: Of the run.
+        weights: A file of the run, below ``stages/NAME``; for any other file ``config`` itself is returned.
+    """
+    place = weights.resolve().as_posix()
+    found = (stage for stage in stages(config) if f"/stages/{stage.name}/" in place)
+    return next((stage.configured(config) for stage in found), config)
