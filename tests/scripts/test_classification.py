@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from common.checkpoint import steps
 from common.data.lists import read_class_list
 from tests.e2e.classes import NAMES, write_config, write_data
+from tests.e2e.runs import ROOT
 from tests.scripts.test_entry_points import call  # noqa: F401
 
 pytest.importorskip("torch", reason="torch is not installed")
@@ -130,6 +132,15 @@ def test_shots_in_the_official_format(root: Path, tmp_path: Path, call) -> None:
     assert status == 0, err
     names = ("labeled_target_images_sketch_1.txt", "unlabeled_target_images_sketch_1.txt")
     assert all((again / name).read_bytes() == (tmp_path / name).read_bytes() for name in names)
+
+
+@pytest.mark.parametrize("words", [("--task", "detection"), ("--task",), ("classification",)])
+def test_quickstart_refuses_what_it_does_not_know(words: tuple[str, ...]) -> None:
+    """Before it sets anything up."""
+    command = ["bash", str(ROOT / "scripts/quickstart.sh"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "segmentation" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not done.stdout
 
 
 @pytest.mark.slow
