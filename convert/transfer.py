@@ -76,7 +76,8 @@ def export_layout(layout: Layout, source: Path, target: Path, reading: Reading) 
     for name, shape in layout.restored(shapes).items():
         weights[name] = np.zeros(shape, np.float32 if shape else np.int64)  # counters are scalars
         report.added[name] = "0, the official network has it and never uses it"
-    result = _write(replace(checkpoint, weights=weights), target, framework, report)
+    skeleton = {section: {"$weights": beginning} for section, beginning in layout.sections.items()}
+    result = _write(replace(checkpoint, weights=weights, skeleton=skeleton or None), target, framework, report)
     finals = _names_between(official, result, set())
     for name, first in original.items():
         if name in finals:

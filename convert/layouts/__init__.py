@@ -6,7 +6,7 @@ three lists, never skipped in silence.
 
 from collections.abc import Mapping
 
-from convert.layouts import advent, augkd, ddm, diga, iast, mindcv, mobile, torchvision
+from convert.layouts import advent, augkd, ddm, diga, iast, mindcv, mobile, ssda, torchvision
 from convert.layouts.layout import Layout
 
 LAYOUTS: dict[str, Layout] = {
@@ -33,6 +33,10 @@ LAYOUTS: dict[str, Layout] = {
         augkd.GENERATOR,
         augkd.ENCODER,
         augkd.ANCHOR,
+        ssda.S3D,
+        ssda.BACKBONE,
+        ssda.HEAD,
+        ssda.ALEXNET,
         mindcv.RESNET,
         mindcv.MOBILENET_V3,
     )

@@ -1,7 +1,7 @@
 """What a layout is: renamed beginnings of names, parts that are left out, and the keys that must be there."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from common.errors import UserError
 from common.keys import check_keys
@@ -26,6 +26,7 @@ class Layout:
         expected: Our names and shapes -> those that a whole network of this family has.
         restored: What the way back adds for official code that wants it: official name -> shape, filled with zeros.
         rename: For families that no table of beginnings describes: (our shapes, ``"import"`` or ``"export"``) -> names.
+        sections: Where the official file holds several networks: section -> the beginning of its names.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Layout:
     head: tuple[str, ...] = ()
     restored: Callable[[Shapes], Shapes] = lambda shapes: {}
     rename: Callable[[Shapes, str], Mapping[str, str]] | None = None
+    sections: Mapping[str, str] = field(default_factory=dict)
 
     def unwrap(self, names: list[str]) -> dict[str, str]:
         """Return name -> name without the prefixes that all names share."""
