@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from common.accuracy import correct
+from common.data.transforms import centre_crop
 from common.errors import UserError
 from common.evaluate import read_ahead
 from common.methods.class_samples import (
@@ -144,7 +145,7 @@ def target_logits(
     """Return the logits (N, C) float32 of some unlabelled images, in views that belong to ``step``."""
     config, count = context.config, len(images.dataset)
     if config.method.pseudo_view == "plain":
-        read = images.dataset.image
+        read = partial(_middle, images)
     else:
         seen = ClassImages(images.dataset, config.data.augment, images.draws, "pseudo")
         read = partial(_view, seen, first=step * count)
@@ -158,6 +159,12 @@ def target_logits(
         found.append(predictor.logits(stack_equal(pending)))
     classes = len(context.data.classes)
     return np.concatenate(found) if found else np.zeros((0, classes), np.float32)
+
+
+def _middle(images: ClassImages, index: int) -> np.ndarray:
+    """Return an image as it is scored: the middle, where training crops at random."""
+    image, crop = images.dataset.image(index), images.augmented.crop
+    return centre_crop(image, crop) if crop else image
 
 
 def _view(images: ClassImages, index: int, first: int) -> np.ndarray:

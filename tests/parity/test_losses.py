@@ -51,12 +51,30 @@ def distillation(temperature: float = 10.0, t2: bool = True, ensemble: str = "lo
     return build
 
 
+def whole(name: str, scale: float = 3.0, count: int = 6, classes: int = 9) -> np.ndarray:
+    """Return logits, or other vectors, of whole images."""
+    return generator(3, name, count, classes).standard_normal((count, classes), np.float32) * np.float32(scale)
+
+
+def of_classes(name: str, *options, inputs: tuple[str, ...] = ("z",), scale: float = 3.0):
+    """Return a loss of ``class_losses`` of some inputs; the last one of two is a constant where it is a teacher."""
+    return lambda side: (
+        lambda *z: (getattr(side.module("class_losses"), name)(*z, *options),),
+        [whole(one, scale) for one in inputs],
+    )
+
+
 LOSSES = {
     "cross_entropy": cross_entropy(),
     "cross_entropy-extreme": cross_entropy(scale=60.0),
     "segmentation": segmentation,
     "segmentation-main": main_only,
     "kl": distillation(),
+    "classes-confident": of_classes("confident_cross_entropy"),
+    "classes-entropy": of_classes("entropy"),
+    "classes-exploration": of_classes("exploration", 0.8),
+    "classes-attraction": of_classes("attraction", inputs=("x", "y"), scale=0.5),
+    "classes-consistency": of_classes("consistency", inputs=("x", "y"), scale=1.0),
     "kl-probs": distillation(ensemble="probs"),
     "kl-t1": distillation(1.0),
     "kl-probs-t1": distillation(1.0, ensemble="probs"),

@@ -94,6 +94,44 @@ def test_without_labelled_target_images_the_source_alone_teaches(tmp_path):
     assert batch(alone, "second")["labelled_image"].shape == (4, 3, 12, 12)
 
 
+class Bright:
+    """Stands for a network and a backend: the logits are how near an image's brightness is to that of each class."""
+
+    seen = ()
+
+    def logits(self, images):
+        self.seen = (*self.seen, images.shape[1:])
+        level = images.max(axis=(1, 2, 3)).astype(np.float32)[:, None]
+        return -np.abs(level - np.array([127, 187, 247], np.float32)) / 10
+
+    def average(self, values):
+        return values
+
+    def total(self, array):
+        return array
+
+
+@pytest.mark.parametrize("view", ["augmented", "plain"])
+def test_a_refresh_labels_all_images_and_fixes_the_threshold_once(tmp_path, view):
+    crop = {"flip": 0.5, "crop": [10, 10]}
+    data = {"augment": crop}
+    config = configured(tmp_path, baselines=[], method={**S3D, "pseudo_view": view}).model_copy()
+    augmented = type(config.data.augment).model_validate(crop)
+    config = config.model_copy(update={"data": config.data.model_copy(update=data | {"augment": augmented})})
+    (_, second) = stages(config)
+    context = StageContext(config, open_roles(config, checked=False), "second", Path(), {})
+    network = Bright()
+    first = second.refresh.find(context, network, network, Memory().arrays(), 0)
+    truth = [context.data.target.label(i) for i in range(len(context.data.target))]
+    accepted = first["labels"] >= 0
+    assert accepted.any() and (first["labels"][accepted] == np.array(truth)[accepted]).all()
+    assert first["threshold"] > 0 and first["ramp_start"] > 0
+    assert network.seen[0] == (3, 10, 10)
+    later = second.refresh.find(context, network, network, first, 4)
+    assert later["threshold"] == first["threshold"] and later["ramp_start"] == first["ramp_start"]
+    assert later["refreshed"] == 4
+
+
 @pytest.mark.parametrize("kind", ["ent", "mme", "ape"])
 def test_baselines_see_twice_as_many_unlabelled_images(tmp_path, kind):
     arrays = batch(configured(tmp_path, baselines=[kind]), f"baselines/{kind}")
