@@ -39,6 +39,7 @@ class TrainingSettings(Strict):
     horizon: PositiveInt | None = None  # steps of the schedule's first wave (T_MAX); None: the stage's steps
     evaluate_every: PositiveInt | None = None
     scales: tuple[PositiveFloat | Size, ...] | None = None  # of the score, see evaluate.scales
+    bn: Literal["affine", "frozen", "trained"] | None = None  # instead of method.bn
 
 
 class WarmUpSettings(TrainingSettings):
@@ -232,12 +233,13 @@ def _changes(config: Config, training: TrainingSettings, bn: str) -> dict[str, d
             "batch_size": training.batch_size or config.train.batch_size,
             "evaluate_every": training.evaluate_every or config.train.evaluate_every,
         },
-        "network": {name: held for name, held in _held(bn).items() if name in type(config.network).model_fields},
+        "network": _held(config, training.bn or bn),
     }
     evaluate = {"scales": training.scales, "output": "input_logits"}  # while training: logits of one pass
     return changes | ({"evaluate": evaluate} if training.scales else {})
 
 
-def _held(bn: str) -> dict[str, bool]:
+def _held(config: Config, bn: str) -> dict[str, bool]:
     """Return what of BatchNorm does not train, in the terms of the networks that have it."""
-    return {"freeze_bn_affine": bn != "trained", "freeze_bn_stats": bn == "frozen"}
+    held = {"freeze_bn_affine": bn != "trained", "freeze_bn_stats": bn == "frozen"}
+    return {name: value for name, value in held.items() if name in type(config.network).model_fields}

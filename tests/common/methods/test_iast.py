@@ -78,6 +78,9 @@ def test_floors_and_statistics_follow_the_stage() -> None:
     assert plan["warmup"].configured(of).optim.floor == pytest.approx(2e-8)
     assert plan["warmup"].configured(of).network.freeze_bn_stats
     assert not plan["source"].configured(of).network.freeze_bn_stats
+    own = iast(self_training={"bn": "frozen"}, rounds=[{}])
+    held = {stage.name: stage.configured(own).network.freeze_bn_stats for stage in stages(own)}
+    assert held["round1/train"] and not held["warmup"]
 
 
 def test_official_weights_can_stand_for_the_first_stages(tmp_path: Path) -> None:
