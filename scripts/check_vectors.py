@@ -61,6 +61,7 @@ def _report(file: Path, backend, options: argparse.Namespace) -> bool:
         return True
     try:
         checks = list(runner(vector, backend))
+        backend.release()  # compiled graphs of one vector would stay beside those of the next
     except Exception:
         reason = traceback.format_exc().strip().splitlines()
         print(f"{component:34} {'-':28} {backend.name:9} {reason[-1][:90]}  MISS")
