@@ -12,6 +12,7 @@ REFERENCE = Path(__file__).parent / "reference"
 SLOW = (
     *("net_", "step_", "train_", "assist_", "vgg16"),  # whole networks
     *("bn_hook", "mixup_build", "validate", "calib"),
+    *("deeplab16", "deeplab19", "hrnet_ocr", "mit_b5"),
 )
 FILES = [
     pytest.param(system, file, id=f"{system}-{file.name}", marks=[pytest.mark.slow] * file.name.startswith(SLOW))

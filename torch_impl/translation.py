@@ -7,8 +7,9 @@ from torch import Tensor
 from torch.nn import Module as Network
 from torch.nn import functional
 
-_LEVELS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+_LEVELS = 5
 _WIDEST = 1024
+_HALVINGS = 4  # enough for images of 16384 pixels
 
 
 def critic_loss(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
@@ -44,16 +45,18 @@ def perceptual_loss(features: Network, images: Tensor, like: Tensor) -> Tensor:
         () float32.
     """
     levels = perceptual_distances(features, images, like)
-    return sum(weight * level for weight, level in zip(_LEVELS, levels))
+    return levels[0] / 32 + levels[1] / 16 + levels[2] / 8 + levels[3] / 4 + levels[4]
 
 
 def perceptual_distances(features: Network, images: Tensor, like: Tensor) -> list[Tensor]:
     """Return the mean absolute difference of each level, () float32 each; arguments of ``perceptual_loss``."""
-    while images.shape[3] > _WIDEST:
-        images, like = functional.avg_pool2d(images, 2, 2), functional.avg_pool2d(like, 2, 2)
+    for _ in range(_HALVINGS):
+        if images.shape[3] > _WIDEST:
+            images, like = functional.avg_pool2d(images, 2, 2), functional.avg_pool2d(like, 2, 2)
     with torch.no_grad():
         wanted = features(like)
-    return [mean_distance(a, b) for a, b in zip(features(images), wanted)]
+    found = features(images)
+    return [mean_distance(found[index], wanted[index]) for index in range(_LEVELS)]
 
 
 def edge_loss(translated: Tensor, images: Tensor, edges: Tensor) -> Tensor:

@@ -148,7 +148,9 @@ class Discriminator(nn.Cell):
 
 def halved(images: Tensor) -> Tensor:
     """Return the 3x3 means with stride 2; pixels beyond the border do not count."""
-    return ops.avg_pool2d(images, 3, 2, 1, count_include_pad=False)
+    # ops.avg_pool2d would do, but for its gradient, which a graph computes in float64
+    pad, pool = ops.Pad(((0, 0), (0, 0), (1, 1), (1, 1))), ops.AvgPool(3, 2, "valid")
+    return pool(pad(images)) / pool(pad(ops.ones_like(images)))
 
 
 def _critic(width: int) -> nn.SequentialCell:

@@ -1,5 +1,7 @@
 """VGG-19 features of five levels (Simonyan & Zisserman, ICLR 2015) for the perceptual loss of Johnson et al."""
 
+from collections import OrderedDict
+
 from mindspore import Tensor, nn, ops
 
 from common.networks.translator import Vgg19Config
@@ -15,22 +17,20 @@ _SLICES = (
 )
 
 
-class Slice(nn.Cell):
+class Slice(nn.SequentialCell):
     """The convolutions between two levels; all but the first slice pool before their last convolution."""
 
     def __init__(self, layers: tuple[tuple[int, int, int], ...]) -> None:
-        super().__init__()
-        for place, inputs, outputs in layers:
-            self.insert_child_to_cell(str(place), conv(inputs, outputs, 3, 1, 1))
+        super().__init__(OrderedDict((str(place), conv(*channels, 3, 1, 1)) for place, *channels in layers))
+        self.last = len(layers) - 1
 
     def construct(self, x: Tensor) -> Tensor:
         """Map a level (N, inputs, H, W) to the next, (N, outputs, H // 2, W // 2) but for the first slice."""
-        layers = list(self.cells())
-        for layer in layers[:-1]:
+        for index, layer in enumerate(self.cell_list):
+            if index == self.last and index > 0:
+                x = ops.max_pool2d(x, 2, 2)
             x = ops.relu(layer(x))
-        if len(layers) > 1:
-            x = ops.max_pool2d(x, 2, 2)
-        return ops.relu(layers[-1](x))
+        return x
 
 
 class Vgg19(nn.Cell):

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from tests.vectors import Runner, augkd, ddm, iast, s3d
+from tests.vectors import Runner, augkd, ddm, diga, iast, s3d
 
 SYSTEMS: dict[str, dict[str, Runner]] = {
     "augkd": augkd.RUNNERS,
     "ddm": ddm.RUNNERS,
+    "diga": diga.RUNNERS,
     "iast": iast.RUNNERS,
     "s3d": s3d.RUNNERS,
 }

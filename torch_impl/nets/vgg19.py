@@ -1,5 +1,7 @@
 """VGG-19 features of five levels (Simonyan & Zisserman, ICLR 2015) for the perceptual loss of Johnson et al."""
 
+from collections import OrderedDict
+
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,22 +18,20 @@ _SLICES = (
 )
 
 
-class Slice(nn.Module):
+class Slice(nn.Sequential):
     """The convolutions between two levels; all but the first slice pool before their last convolution."""
 
     def __init__(self, layers: tuple[tuple[int, int, int], ...]) -> None:
-        super().__init__()
-        for place, inputs, outputs in layers:
-            self.add_module(str(place), conv(inputs, outputs, 3, 1, 1))
+        super().__init__(OrderedDict((str(place), conv(*channels, 3, 1, 1)) for place, *channels in layers))
+        self.last = len(layers) - 1
 
     def forward(self, x: Tensor) -> Tensor:
         """Map a level (N, inputs, H, W) to the next, (N, outputs, H // 2, W // 2) but for the first slice."""
-        layers = list(self.children())
-        for layer in layers[:-1]:
+        for index, layer in enumerate(self):
+            if index == self.last and index > 0:
+                x = functional.max_pool2d(x, 2, 2)
             x = functional.relu(layer(x))
-        if len(layers) > 1:
-            x = functional.max_pool2d(x, 2, 2)
-        return functional.relu(layers[-1](x))
+        return x
 
 
 class Vgg19(nn.Module):

@@ -20,7 +20,9 @@ from tests.vectors.diga.networks import filled
 FIRST, FIRST_SELF, LATER = 1e-5, 1e-3, 0.2  # losses: of iteration 1, in self-training, of later ones
 HEAD, BACKBONE, NORM = 5e-3, 0.1, 1e-2  # gradients of iteration 1
 VALUE1, BUFFER1, VALUE3, DELTA3 = 1e-3, 1e-4, 0.1, 0.2
-VALUE3_LOW, DELTA3_LOW = 5e-3, 5e-2  # with a tenth of the rate float32 stays closer
+VALUE3_LOW, DELTA3_LOW = 5e-3, 5e-2  # with a tenth of the rate float32 stays closer ...
+# ... but self-training turns noise into other labels: PyTorch's float32 came as near as 5.1e-3 and 9.7e-2 here
+VALUE3_LOW_SELF, DELTA3_LOW_SELF = 1e-2, 0.15
 TRANSLATOR_ARRAY = 2e-2
 TRANSLATOR_LOSSES = (1e-4, TRANSLATOR_ARRAY)  # of iteration 1, which no update has touched, and of later ones
 EQUAL = 0.01  # share of a label map that may differ in iteration 1
@@ -157,10 +159,11 @@ def _run(
             if selftraining and "t|centroid_delta" in vector.arrays:
                 change = objective.memory()["centroids"] - arrays["centroids_init"]
                 yield Check("centroids 1", change[:, ::8], vector.arrays["t|centroid_delta"][0], BACKBONE, "norm")
-    yield from _values(vector, state, "3", VALUE3_LOW if low else VALUE3, VALUE3)
+    low_value, low_delta = (VALUE3_LOW_SELF, DELTA3_LOW_SELF) if selftraining else (VALUE3_LOW, DELTA3_LOW)
+    yield from _values(vector, state, "3", low_value if low else VALUE3, VALUE3)
     for name, want in _stored(vector, "delta3norm|"):
         change = np.linalg.norm(state[name].astype(np.float64) - first[name])
-        yield Check(f"delta3norm {name}", change, want, DELTA3_LOW if low else DELTA3)
+        yield Check(f"delta3norm {name}", change, want, low_delta if low else DELTA3)
 
 
 def _gradients(vector: Vector, side: Twin, objective, batch: dict) -> Iterator[Check]:
@@ -214,7 +217,7 @@ def translator(vector: Vector, backend) -> Iterator[Check]:
             yield Check(f"val{step + 1} {name}", _sampled(state[name]), want, TRANSLATOR_ARRAY)
     for name, want in _stored(vector, "delta3norm|"):
         change = np.linalg.norm(state[name].astype(np.float64) - first[name])
-        yield Check(f"delta3norm {name}", change, want, TRANSLATOR_ARRAY)
+        yield Check(f"delta3norm {name}", change, want, DELTA3_LOW)
 
 
 def _losses(side: Twin, found: dict) -> dict[str, float]:
