@@ -20,7 +20,7 @@ WARM = {"temperature": 0.5}  # smaller gradients than 0.05: three steps of APE s
 FORMS = {  # form -> (objective, sections of its configuration, learning rate large enough to see every change)
     **{objective: (objective, {}, LR) for objective in METHODS},
     "classes-averaged": ("supervised_classes", {"optim": {"nesterov": True}, "train": {"ema": 0.3}}, LR),
-    "ape": ("ape", {"network": WARM, "method": {"ape": {"entropy_threshold": 1.6}}}, LR),
+    "ape": ("ape", {"network": WARM, "method": {"ape": {"entropy_threshold": 1.6}}}, 2 * LR),
     "ape-logits": (
         "ape",
         {"network": {"temperature": 0.2}, "method": {"ape": {"consistency": "logits", "eps": 50.0}}},
