@@ -18,7 +18,7 @@ mindspore = pytest.importorskip("mindspore", reason="MindSpore is not installed"
     "options",
     [
         {"depth": 18, "maxpool": "same"},
-        {"depth": 50, "maxpool": "ceil", "aux": False, "stride_in": "conv2"},
+        pytest.param({"depth": 50, "maxpool": "ceil", "aux": False, "stride_in": "conv2"}, marks=pytest.mark.slow),
         {"depth": 18, "maxpool": "floor", "pool": "average", "activation": "softplus", "freeze_bn_stats": True},
     ],
     ids=["same", "single", "smooth"],

@@ -11,7 +11,6 @@ from common.backends import open_backend
 from common.config import Config
 from common.draws import generator
 from common.methods.augkd_networks import networks
-from tests.compare import assert_close
 from tests.tolerances import GRADIENT
 from tests.twins import Twin, need_both, twin
 
@@ -76,7 +75,7 @@ def batch(config: Config, objective: str) -> dict[str, np.ndarray]:
 
 def build(side: Twin, config: Config, objective: str, compile: bool = False):
     """Return an objective with fixed networks, whose statistics are those of no batch, and its backend."""
-    backend, described = open_backend(side.name, device="cpu", compile=compile), networks(config)
+    backend, described = open_backend(side.name, device="cpu", compile=compile, threads=1), networks(config)
     frozen = {}
     for role in ROLES[objective]:
         network = side.nets.build_network(described[role], CLASSES)
@@ -118,10 +117,11 @@ def compare(form: str, student: dict, compile: bool) -> None:
     assert largest > 1e-4, "nothing has moved"
     for key, value in want.items():
         gap, size = np.abs(got[key] - value).max(), np.abs(value).max()
-        # of what hardly moves, such as a bias before a BatchNorm, only rounding is left
-        assert gap <= 10 * GRADIENT * size + GRADIENT * 0.1 * largest + rounding[key], (
-            f"{form} {key}: {gap:.1e} of {size:.1e}"
-        )
+        if size < GRADIENT * largest:  # a bias before a BatchNorm has no gradient but rounding
+            assert gap <= GRADIENT * largest, f"{form} {key}: {gap:.1e} of {largest:.1e}"
+        else:
+            bound = 10 * GRADIENT * size + GRADIENT * 0.1 * largest + rounding[key]
+            assert gap <= bound, f"{form} {key}: {gap:.1e} of {size:.1e}"
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -149,8 +149,10 @@ def test_the_state_of_learning_without_data_is_whole(side):
     for one in (whole, cut):
         one.step(arrays, LR)
     for part, values in whole.state().items():
+        largest = max(float(np.abs(value).max()) for value in values.values())
         for key, value in values.items():
-            assert_close(f"{part} {key}", cut.state()[part][key], value, GRADIENT)
+            gap, size = np.abs(cut.state()[part][key] - value).max(), np.abs(value).max()
+            assert gap <= GRADIENT * max(size, largest / 10), f"{part} {key}"  # biases before a norm hold noise alone
 
 
 def test_judging_and_showing_change_nothing(side):

@@ -56,7 +56,7 @@ def test_outputs_agree_in_evaluation_mode(name):
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "hrnet_ocr")) for n in NETWORKS])
 def test_gradients_and_statistics_of_the_smooth_network_agree(name, training):
     """HRNet's batch statistics over a dozen values are ill-conditioned: there PyTorch's own noise is the measure."""
     config, sides, networks = pair({**NETWORKS[name], **SMOOTH, "freeze_bn_affine": False, "drop_path": 0.5})
