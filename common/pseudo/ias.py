@@ -6,13 +6,14 @@ a histogram of at most 15,361 codes a class, counted in one pass.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 CODES = 0x3C00 + 1  # float16 codes of 0.0 to 1.0, in the order of the numbers
 LARGEST = 0.999  # what a threshold becomes that reaches 1
-_BLOCK = 1 << 14  # pixels; a block of 19 classes stays in the cache
+_BLOCK = 1 << 16  # pixels a step: many enough that threads do not wait for Python, few enough for the cache
 _NORMAL = np.float32(2**-14)  # least number that float16 holds with all its digits
 _NEAR = np.float32(1 - 2**-20)  # exponentials above it may give the same probability as the largest
 _CHANCES = (np.arange(CODES, dtype=np.uint16).view(np.float16)).astype(np.float64)  # code -> number
@@ -76,8 +77,12 @@ def select(label: np.ndarray, confidence: np.ndarray, thresholds: np.ndarray) ->
     # the least float32 that reaches a float64 threshold: then float32 can be compared with float32
     least = thresholds.astype(np.float32)
     least = np.where(least.astype(np.float64) < thresholds, np.nextafter(least, np.float32(np.inf)), least)
-    kept = confidence >= least.take(label)
-    return label | (kept.view(np.uint8) - np.uint8(1))  # 0 - 1 is 255: six times as fast as numpy.where
+    seen, sure, found = label.ravel(), confidence.ravel(), np.empty(label.size, np.uint8)
+    for start in range(0, label.size, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        kept = sure[part] >= least.take(seen[part])
+        np.bitwise_or(seen[part], kept.view(np.uint8) - np.uint8(1), out=found[part])  # 0 - 1 is 255
+    return found.reshape(label.shape)
 
 
 def label_and_confidence(logits: np.ndarray, threads: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -97,20 +102,33 @@ def label_and_confidence(logits: np.ndarray, threads: int = 2) -> tuple[np.ndarr
     label, confidence = np.empty(flat.shape[1], np.uint8), np.empty(flat.shape[1], np.float32)
     parts = [slice(start, start + _BLOCK) for start in range(0, flat.shape[1], _BLOCK)]
 
-    def work(part: slice) -> None:
-        label[part], confidence[part] = _block(flat[:, part])
+    def work(first: int) -> None:
+        room = np.empty((classes, _BLOCK), np.float32), np.empty((classes, _BLOCK), np.bool_)
+        for part in parts[first::threads]:
+            label[part], confidence[part] = _block(flat[:, part], *room)
 
-    with ThreadPoolExecutor(threads) as pool:  # NumPy lets go of Python's lock
-        list(pool.map(work, parts))
+    list(_pool(threads).map(work, range(threads)))  # NumPy lets go of Python's lock
     return label.reshape(height, width), confidence.reshape(height, width)
 
 
-def _block(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return class and probability of the pixels of (C, N) logits."""
-    powers = logits - logits.max(axis=0)
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Return threads that stay: to start them takes as long as a tenth of an image."""
+    return ThreadPoolExecutor(threads)
+
+
+def _block(logits: np.ndarray, powers: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return class and probability of the pixels of (C, N) logits.
+
+    ``powers`` float32 and ``near`` bool, (C, at least N), are worked in: new memory for every block costs as much as
+    the arithmetic.
+    """
+    powers, near = powers[:, : logits.shape[1]], near[:, : logits.shape[1]]
+    np.copyto(powers, logits)  # rows that lie a power of two apart evict each other from the cache
+    powers -= powers.max(axis=0)
     np.exp(powers, out=powers)
     total = powers.sum(axis=0)
-    near = (powers > _NEAR).view(np.uint8)
+    near = np.greater(powers, _NEAR, out=near).view(np.uint8)
     label = np.einsum("c,cn->n", np.arange(len(logits), dtype=np.uint8), near)
     tied = np.flatnonzero(near.sum(axis=0, dtype=np.uint8) != 1)  # equal once divided: then the first class counts
     if tied.size:
