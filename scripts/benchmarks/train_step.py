@@ -81,7 +81,9 @@ def _hand_written() -> Callable[[], None]:
     def step() -> None:
         image = torch.from_numpy(batch["source_image"]).float().flip(1) - mean
         label = torch.from_numpy(batch["source_label"]).long()
-        aux, main = (interpolate(z, size=SIZE, mode="bilinear", align_corners=True) for z in network(image))
+        outputs = network(image)
+        heads = outputs[network.AUXILIARY], outputs[-1]
+        aux, main = (interpolate(z, size=SIZE, mode="bilinear", align_corners=True) for z in heads)
         loss = cross_entropy(main, label, ignore_index=255) + 0.1 * cross_entropy(aux, label, ignore_index=255)
         optimizer.zero_grad()
         loss.backward()
