@@ -1,5 +1,8 @@
 """mindcv's ImageNet weights (.ckpt), renamed to torchvision's names, which are canonical here."""
 
+from collections.abc import Sequence
+
+from common.mobilenet import MobileBlock
 from convert.layouts.layout import Layout, Shapes
 from convert.layouts.residual import classifier
 from convert.layouts.torchvision import LARGE, SMALL, mobilenet_v3
@@ -25,24 +28,21 @@ def _mobilenet_v3(shapes: Shapes, direction: str) -> dict[str, str]:
     return result
 
 
-def _mobilenet_paths(blocks: tuple) -> dict[str, str]:
+def _mobilenet_paths(blocks: Sequence[MobileBlock]) -> dict[str, str]:
     """Return mindcv's path of every layer -> torchvision's."""
     paths = {"features.0": "features.0.0", "features.1": "features.0.1"}
-    inputs = 16
-    for number, (_, wide, outputs, squeeze) in enumerate(blocks):
+    for number, block in enumerate(blocks):
         theirs, ours = f"features.{number + _STEM}.layers", f"features.{number + 1}.block"
         place = index = 0
-        for _ in range(
-            1 + (wide != inputs)
-        ):  # expansion, where there is one, and depthwise: convolution, norm, activation
+        expands = block.expanded != block.inputs
+        for _ in range(1 + expands):  # expansion, where there is one, and depthwise: convolution, norm, activation
             paths |= {f"{theirs}.{place}": f"{ours}.{index}.0", f"{theirs}.{place + 1}": f"{ours}.{index}.1"}
             place, index = place + 3, index + 1
-        if squeeze:
+        if block.squeezed:
             paths |= {f"{theirs}.{place}.conv_reduce": f"{ours}.{index}.fc1"}
             paths |= {f"{theirs}.{place}.conv_expand": f"{ours}.{index}.fc2"}
             place, index = place + 1, index + 1
         paths |= {f"{theirs}.{place}": f"{ours}.{index}.0", f"{theirs}.{place + 1}": f"{ours}.{index}.1"}
-        inputs = outputs
     last = len(blocks)
     return paths | {
         f"features.{last + _STEM}": f"features.{last + 1}.0",
