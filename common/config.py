@@ -108,9 +108,9 @@ class Config(Strict):
             raise ValueError(f"name {self.name!r} must be a relative path without '..'; it names the run folder")
         return self
 
-    def run_folder(self, backend: str) -> Path:
-        """Folder of this configuration's run on a backend ("torch" or "mindspore")."""
-        return self.out / self.name / backend
+    def run_folder(self, backend: str, seed: int | None = None) -> Path:
+        """Folder of this configuration's run on a backend ("torch" or "mindspore"), one of its own for a ``seed``."""
+        return self.out / self.name / (backend if seed is None else f"{backend}-seed{seed}")
 
 
 def load_config(path: str | Path, overrides: typing.Sequence[str] = ()) -> Config:

@@ -3,7 +3,8 @@
     python scripts/report.py runs/ddm/toy/mindspore runs/ddm/toy/torch --out runs/ddm/toy/report
 
 Writes report.md, index.html (self-contained) and pictures/ to OUT, and prints the IoU of each class for the rows that
-the method is compared with and for its last row, with the difference between two runs.
+the method is compared with and for its last row, with the difference between two runs. Runs that differ in their seed
+(scripts/train.py --seed N) are also joined over seeds: mean and spread, and whether the frameworks agree.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from common.cli import run  # noqa: E402
 from common.report import results  # noqa: E402
 from common.report.collect import read_run  # noqa: E402
 from common.report.page import main_stages, write_report  # noqa: E402
+from common.report.seeds import seed_table  # noqa: E402
 
 
 def main() -> int:
@@ -34,7 +36,7 @@ def main() -> int:
     shown = [results.summary_table(runs), results.published_table(runs)] if results.stages_of(runs) else []
     if shown:
         console.print(results.short_table(runs, main_stages(runs)).rich())
-    for table in filter(None, [*shown, results.pseudo_table(runs)]):
+    for table in filter(None, [*shown, shown and seed_table(runs), results.pseudo_table(runs)]):
         console.print(table.rich())
     console.print(f"report: {folder}/index.html")
     return 0

@@ -4,6 +4,7 @@
     python scripts/train.py ddm/toy --backend mindspore --set optim.lr=1e-4 --out runs/trial
     python scripts/train.py ddm/toy --backend torch --resume            # go on where the run was cut
     python scripts/train.py ddm/toy --backend torch --dry-run           # check everything, save nothing
+    python scripts/train.py ddm/toy --backend torch --seed 2            # beside the others: runs/ddm/toy/torch-seed2
 
 CONFIG is a YAML file or the name of one below common/configs. The run is written to OUT/NAME/BACKEND: config.yaml,
 command.txt, metrics.jsonl, tensorboard/, stages/, report/. Ctrl-C and SIGTERM save a checkpoint and stop.
@@ -37,11 +38,11 @@ from common.stop import Stopped  # noqa: E402
 def main() -> int:
     """Parse the command line, train, write the report; return the exit status."""
     options = _parser().parse_args()
-    config = load_config(options.config, [*options.set, *([f"out={options.out}"] if options.out else [])])
+    config = load_config(options.config, [*options.set, *_overrides(options)])
     plan = stages(config)
     compiled = {"auto": None, "on": True, "off": False}[options.compile]
     backend = open_backend(options.backend, device=options.device, compile=compiled, threads=options.threads)
-    folder = RunFolder(config.run_folder(backend.name))
+    folder = RunFolder(config.run_folder(backend.name, options.seed))
     try:
         if options.dry_run:
             return _dry_run(config, backend, plan, folder)
@@ -82,6 +83,11 @@ def _dry_run(config: Config, backend, plan: list, folder: RunFolder) -> int:
     return 0
 
 
+def _overrides(options: argparse.Namespace) -> list[str]:
+    """Return what the options of their own override in the configuration."""
+    return [f"{key}={value}" for key in ("out", "seed") if (value := getattr(options, key)) is not None]
+
+
 def _command() -> list[str]:
     return ["python", *map(shlex.quote, sys.argv)]
 
@@ -92,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--backend", required=True, choices=BACKENDS)
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="override a key; may be repeated")
     parser.add_argument("--out", help="folder of all runs, instead of the configuration's 'out'")
+    parser.add_argument("--seed", type=int, help="another seed; the run goes to OUT/NAME/BACKEND-seedN")
     parser.add_argument("--resume", action="store_true", help="go on with the run in its folder")
     parser.add_argument("--overwrite", action="store_true", help="remove the run in its folder and begin anew")
     parser.add_argument("--stages", default="*", metavar="PATTERN", help="only stages of this name, such as 'round1/*'")

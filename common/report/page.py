@@ -14,6 +14,7 @@ from common.report import results
 from common.report.chart import line_chart
 from common.report.class_pictures import class_sheets
 from common.report.collect import Row, Run
+from common.report.seeds import seed_table
 from common.report.tables import Table
 from common.schema import ClassesConfig
 
@@ -62,7 +63,7 @@ def main_stages(runs: Sequence[Run]) -> list[str]:
 
 def _tables(runs: Sequence[Run]) -> list[Table]:
     """Return the tables that have something to say."""
-    further = results.published_table, results.pseudo_table, results.pseudo_class_table
+    further = seed_table, results.published_table, results.pseudo_table, results.pseudo_class_table
     scored = [results.summary_table(runs), results.class_table(runs)] if results.stages_of(runs) else []
     return [*scored, *filter(None, (table(runs) for table in further))]
 

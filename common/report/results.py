@@ -128,11 +128,14 @@ def pseudo_class_table(runs: Sequence[Run]) -> Table | None:
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
-    """Return a name for each run: its framework, with the run's name where frameworks repeat."""
-    backends = [run.backend for run in runs]
-    if len(set(backends)) == len(runs):
-        return backends
-    return [f"{run.config['name']} {run.backend}" for run in runs]
+    """Return a name for each run: its framework; where frameworks repeat, with what sets the runs apart."""
+    names, seeds = ({run.config[key] for run in runs} for key in ("name", "seed"))
+    if len({run.backend for run in runs}) == len(runs):
+        return [run.backend for run in runs]
+    if len(seeds) == 1:
+        return [f"{run.config['name']} {run.backend}" for run in runs]
+    named = ["" if len(names) == 1 else f"{run.config['name']} " for run in runs]
+    return [f"{name}{run.backend} seed {run.config['seed']}" for name, run in zip(named, runs)]
 
 
 def _value(row: Row | None, which: str = "last") -> float | None:
