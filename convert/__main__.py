@@ -40,14 +40,15 @@ def _convert(options: argparse.Namespace) -> int:
 
 def _import(options: argparse.Namespace) -> int:
     reading = Reading(options.section)
-    bgr_mean = options.input == "bgr-mean"
-    done = import_layout(LAYOUTS[options.layout], options.source, options.target, reading, options.drop_head, bgr_mean)
+    places, changes = (options.source, options.target), (options.drop_head, options.input == "bgr-mean")
+    done = import_layout(LAYOUTS[options.layout], *places, reading, *changes, options.beside)
     _finish([done], options.report)
     return 0
 
 
 def _export(options: argparse.Namespace) -> int:
-    done = export_layout(LAYOUTS[options.layout], options.source, options.target, Reading(options.section))
+    places, reading = (options.source, options.target), Reading(options.section)
+    done = export_layout(LAYOUTS[options.layout], *places, reading, options.beside)
     _finish([done], options.report)
     return 0
 

@@ -31,7 +31,8 @@ _IMPORT_EXAMPLES = f"""{_LAYOUT_LIST}
 examples:
   python -m convert import advent AdvEnt_trained.pth advent.ckpt
   python -m convert import deeplab-init DeepLab_resnet_pretrained_imagenet.pth backbone.safetensors
-  python -m convert import torchvision-resnet resnet101-63fe2227.pth backbone.pth --drop-head --input bgr-mean"""
+  python -m convert import torchvision-resnet resnet101-63fe2227.pth backbone.pth --drop-head --input bgr-mean
+  python -m convert import ssda G_iter_model.pth.tar model.pth --beside F1_iter_model.pth.tar"""
 _EXPORT = "Writes one of our checkpoints under the names of official code, so that its users can load it."
 _EXPORT_EXAMPLES = f"""{_LAYOUT_LIST}
 
@@ -115,6 +116,7 @@ def _add_import(commands) -> None:
     command.add_argument("target", type=Path, metavar="DST", help="a file, whose suffix names the format")
     command.add_argument("--section", help="read only this section of a nested .pth, for example model_state_dict")
     command.add_argument("--drop-head", action="store_true", help="leave the classifier out (ImageNet backbones)")
+    command.add_argument("--beside", type=Path, metavar="FILE", help="the second official file (layout ssda: F1)")
     command.add_argument("--input", choices=["rgb", "bgr-mean"], default="rgb", help="the input the network shall see")
     _report(command)
 
@@ -125,6 +127,7 @@ def _add_export(commands) -> None:
     command.add_argument("source", type=Path, metavar="SRC", help="our checkpoint, of either framework")
     command.add_argument("target", type=Path, metavar="DST", help="a file in the official code's format")
     command.add_argument("--section", help="read only this section of a nested .pth")
+    command.add_argument("--beside", type=Path, metavar="FILE", help="a second file for the classifier (layout ssda)")
     _report(command)
 
 

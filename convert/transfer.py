@@ -19,7 +19,13 @@ from convert.writing import write
 
 
 def import_layout(
-    layout: Layout, source: Path, target: Path, reading: Reading, drop_head: bool = False, bgr_mean: bool = False
+    layout: Layout,
+    source: Path,
+    target: Path,
+    reading: Reading,
+    drop_head: bool = False,
+    bgr_mean: bool = False,
+    beside: Path | None = None,
 ) -> Report:
     """Write an official checkpoint under our names, after every key was found to fit.
 
@@ -30,17 +36,21 @@ def import_layout(
         reading: How to read the source.
         drop_head: Leave the classifier out.
         bgr_mean: Change the first layer to Caffe-style input; see ``layouts.preprocessing``.
+        beside: The second official file, of a family that keeps its classifier in one.
     Raises:
         UserError: With the missing, unexpected and misshapen names; nothing is written then.
     """
     report, started = _begin(source, target), time.monotonic()
     checkpoint, original = _canonical(source, reading, report)
+    if _takes(layout, beside):
+        checkpoint, original = _joined(layout, (checkpoint, original), _canonical(beside, reading, report))
     shapes = {name: array.shape for name, array in checkpoint.weights.items()}
     ours, left_out = layout.imported(shapes)
     if drop_head and not layout.head:
         raise UserError(f"{layout.name}: has no classifier to drop")
     dropped = {name for name, new in ours.items() if drop_head and new.startswith(layout.head)}
     weights = {new: checkpoint.weights[name] for name, new in ours.items() if name not in dropped}
+    weights |= _completed(layout, weights, report)
     layout.check({name: array.shape for name, array in weights.items()}, str(source), drop_head)
     if bgr_mean:
         weights = _for_bgr_mean(weights, layout)
@@ -57,17 +67,22 @@ def import_layout(
     return report
 
 
-def export_layout(layout: Layout, source: Path, target: Path, reading: Reading) -> Report:
+def export_layout(layout: Layout, source: Path, target: Path, reading: Reading, beside: Path | None = None) -> Report:
     """Write one of our checkpoints under official names; the target's format must be that of the official code.
 
+    Args:
+        layout: Its family.
+        source: Our checkpoint.
+        target: A file in the official code's format.
+        reading: How to read the source.
+        beside: Receives the classifier, of a family that keeps it in a second file.
     Raises:
         UserError: If our checkpoint is no such network or the target's name asks for another framework's format.
     """
     report, started = _begin(source, target), time.monotonic()
-    framework = framework_of(formats.format_of(target), layout.framework)
-    if framework != layout.framework:
-        suffix = {"torch": ".pth", "mindspore": ".ckpt"}[layout.framework]
-        raise UserError(f"{target}: {layout.name} checkpoints are {suffix} files")
+    files = [target, beside] if _takes(layout, beside) else [target]
+    for file in files:
+        _official_format(layout, file)
     checkpoint, original = _canonical(source, reading, report)
     shapes = {name: array.shape for name, array in checkpoint.weights.items()}
     layout.check(shapes, str(source))
@@ -77,13 +92,60 @@ def export_layout(layout: Layout, source: Path, target: Path, reading: Reading) 
         weights[name] = np.zeros(shape, np.float32 if shape else np.int64)  # counters are scalars
         report.added[name] = "0, the official network has it and never uses it"
     skeleton = {section: {"$weights": beginning} for section, beginning in layout.sections.items()}
-    result = _write(replace(checkpoint, weights=weights, skeleton=skeleton or None), target, framework, report)
+    result: dict[str, str | None] = {}
+    for file, part in zip(files, _divided(layout, weights)):
+        moved = replace(checkpoint, weights=dict(part.values()), skeleton=skeleton or None)
+        names = _write(moved, file, layout.framework, report)
+        result |= {whole: names.get(own) for whole, (own, _) in part.items()}
     finals = _names_between(official, result, set())
     for name, first in original.items():
         if name in finals:
             _enter(report, first, finals[name])
     report.size, report.seconds = target.stat().st_size, time.monotonic() - started
     return report
+
+
+def _takes(layout: Layout, beside: Path | None) -> bool:
+    """Return whether a layout has a second file.
+
+    Raises:
+        UserError: If one is missing, or was given for nothing.
+    """
+    if bool(beside) != bool(layout.beside):
+        wrong = "is one file; leave --beside out" if beside else "has its classifier in a second file: --beside FILE"
+        raise UserError(f"{layout.name}: {wrong}")
+    return bool(beside)
+
+
+def _joined(layout: Layout, *files: tuple[Checkpoint, dict[str, str]]) -> tuple[Checkpoint, dict[str, str]]:
+    """Return what two official files hold as if they were one; the second one's names begin with ``layout.beside``."""
+    weights, original = {}, {}
+    for beginning, (checkpoint, names) in zip(("", layout.beside), files):
+        bare = layout.unwrap(list(checkpoint.weights))
+        weights |= {beginning + bare[name]: array for name, array in checkpoint.weights.items()}
+        original |= {beginning + bare[name]: beginning + first for name, first in names.items()}
+    return replace(files[0][0], weights=weights), original
+
+
+def _divided(layout: Layout, weights: dict[str, np.ndarray]) -> list[dict[str, tuple[str, np.ndarray]]]:
+    """Return the files of official weights: name -> (name in its file, array)."""
+    second = {name for name in weights if layout.beside and name.startswith(layout.beside)}
+    parts = [{name: (name, array) for name, array in weights.items() if name not in second}]
+    return [*parts, {name: (name.removeprefix(layout.beside), weights[name]) for name in weights if name in second}]
+
+
+def _completed(layout: Layout, weights: dict[str, np.ndarray], report: Report) -> dict[str, np.ndarray]:
+    """Return what the official code's network holds beside the weights that a file of another origin has."""
+    missing = {name: value for name, value in layout.completed.items() if name not in weights}
+    for name, value in missing.items():
+        report.added[name] = f"{value:g}, the official network has it and never uses it"
+    return {name: np.array([value], np.float32) for name, value in missing.items()}
+
+
+def _official_format(layout: Layout, target: Path) -> None:
+    if framework_of(formats.format_of(target), layout.framework) != layout.framework:
+        suffix = {"torch": ".pth", "mindspore": ".ckpt"}[layout.framework]
+        raise UserError(f"{target}: {layout.name} checkpoints are {suffix} files")
 
 
 def _begin(source: Path, target: Path) -> Report:

@@ -34,9 +34,11 @@ LAYOUTS: dict[str, Layout] = {
         augkd.ENCODER,
         augkd.ANCHOR,
         ssda.S3D,
+        ssda.PAIR,
         ssda.BACKBONE,
         ssda.HEAD,
         ssda.ALEXNET,
+        ssda.VGG16,
         mindcv.RESNET,
         mindcv.MOBILENET_V3,
     )

@@ -27,6 +27,8 @@ class Layout:
         restored: What the way back adds for official code that wants it: official name -> shape, filled with zeros.
         rename: For families that no table of beginnings describes: (our shapes, ``"import"`` or ``"export"``) -> names.
         sections: Where the official file holds several networks: section -> the beginning of its names.
+        beside: Where the classifier lies in a second official file: what its names begin with here before the rules.
+        completed: Numbers of our network that a file of another origin lacks, by our names: vectors of one value.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Layout:
     restored: Callable[[Shapes], Shapes] = lambda shapes: {}
     rename: Callable[[Shapes, str], Mapping[str, str]] | None = None
     sections: Mapping[str, str] = field(default_factory=dict)
+    beside: str = ""
+    completed: Mapping[str, float] = field(default_factory=dict)
 
     def unwrap(self, names: list[str]) -> dict[str, str]:
         """Return name -> name without the prefixes that all names share."""

@@ -1,7 +1,8 @@
-"""Checkpoints of S3D, SSDA_MME and APE: a backbone G and a classifier F1; torchvision's AlexNet, their first weights.
+"""Checkpoints of S3D, SSDA_MME and APE: a backbone G and a classifier F1; torchvision's nets, their first weights.
 
-S3D keeps both in one file, beside its optimizers and the next step; MME and APE write a file for each, of which
-``G`` loads with ``network.may_miss: [head.]``. The unused ImageNet classifier of a ResNet's G stays (``imagenet_fc``).
+S3D keeps both in one file, beside its optimizers and the next step; MME and APE write a file for each: ``ssda`` takes
+both, and ``G`` alone loads with ``network.may_miss: [head.]``. The unused ImageNet classifier of a ResNet's G stays
+(``imagenet_fc``).
 """
 
 from collections.abc import Mapping
@@ -64,6 +65,11 @@ def _hidden(shapes: Shapes, *paths: str) -> dict[str, tuple[int, ...]]:
     return {f"{p}.{leaf}": s for p, shape in sizes.items() for leaf, s in (("weight", shape), ("bias", shape[:1]))}
 
 
+def _plain_vgg(shapes: Shapes) -> dict[str, tuple[int, ...]]:
+    """Return what VGG-16 as backbone holds; unlike ``_vgg`` it is told by its layers alone."""
+    return _vgg({"features.0.weight": (64, 3, 3, 3), **shapes})
+
+
 def _torchvision_names(shapes: Shapes, way: str) -> Mapping[str, str]:
     """Return torchvision's ``classifier.1`` and ``classifier.4`` as ``classifier.classifier1`` and back."""
     leaves = [f"{number}.{leaf}" for number in (1, 4) for leaf in ("weight", "bias")]
@@ -74,7 +80,7 @@ def _torchvision_names(shapes: Shapes, way: str) -> Mapping[str, str]:
 
 S3D = Layout(
     name="s3d",
-    title="S3D's model_*.pth.tar (G and F1 in one file; copy it to *.pth); its optimizers are left out",
+    title="S3D's model_*.pth.tar (G and F1 in one file); its optimizers are left out",
     framework="torch",
     expected=whole,
     prefixes=(),
@@ -82,15 +88,23 @@ S3D = Layout(
     head=("head.",),
     sections={"G": "G.", "F1": "F1."},
 )
+PAIR = Layout(
+    name="ssda",
+    title="SSDA_MME's and APE's G_*.pth.tar and, as --beside, F1_*.pth.tar: the whole network",
+    framework="torch",
+    expected=whole,
+    rules=(("F1.", "head."),),
+    beside="F1.",
+)
 BACKBONE = Layout(
     name="ssda-g",
-    title="SSDA_MME's and APE's G_*.pth.tar (copy it to *.pth): the backbone alone",
+    title="SSDA_MME's and APE's G_*.pth.tar: the backbone alone",
     framework="torch",
     expected=generator,
 )
 HEAD = Layout(
     name="ssda-f1",
-    title="SSDA_MME's and APE's F1_*.pth.tar (copy it to *.pth): the classifier alone",
+    title="SSDA_MME's and APE's F1_*.pth.tar: the classifier alone",
     framework="torch",
     expected=classifier,
     rules=(("", "head."),),
@@ -102,4 +116,12 @@ ALEXNET = Layout(
     expected=_alexnet,
     foreign=(("classifier.6.", "ImageNet's classifier, which these methods replace"),),
     rename=_torchvision_names,
+)
+VGG16 = Layout(
+    name="torchvision-vgg16",
+    title="torchvision's VGG-16 without BatchNorm (.pth) as backbone of MME and APE",
+    framework="torch",
+    expected=_plain_vgg,
+    foreign=(("classifier.6.", "ImageNet's classifier, which these methods replace"),),
+    completed={"s": 10.0},
 )

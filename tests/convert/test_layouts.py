@@ -262,6 +262,35 @@ def test_torchvision_s_alexnet_loses_its_last_layer(tmp_path):
     assert_same(content(tmp_path / "ours.pth"), backbone)
 
 
+def test_torchvision_s_vgg_loses_its_last_layer_and_gains_the_official_constant(tmp_path):
+    backbone, _ = s3d_parts("vgg16")
+    theirs = {name: array for name, array in backbone.items() if name != "s"}
+    theirs |= {"classifier.6.weight": np.zeros((9, 4), np.float32), "classifier.6.bias": np.zeros(9, np.float32)}
+    report = bring_in("torchvision-vgg16", write_pth(tmp_path / "v.pth", theirs), tmp_path / "ours.pth")
+    assert_same(content(tmp_path / "ours.pth"), {**backbone, "s": np.array([10.0], np.float32)})
+    assert list(report.added) == ["s"] and set(report.dropped) == {"classifier.6.weight", "classifier.6.bias"}
+
+
+@pytest.mark.parametrize("net", ["resnet34", "vgg16"])
+@pytest.mark.parametrize("suffix", ["pth", "ckpt"])
+def test_backbone_and_classifier_in_two_files_become_one_and_two_again(tmp_path, net, suffix):
+    layout, parts = LAYOUTS["ssda"], s3d_parts(net)
+    wrapped = [{f"module.{key}": array for key, array in part.items()} for part in parts]
+    theirs = [write_pth(tmp_path / f"{name}.pth.tar", part) for name, part in zip(("G", "F1"), wrapped)]
+    ours, back = tmp_path / f"ours.{suffix}", [tmp_path / "back-G.pth.tar", tmp_path / "back-F1.pth.tar"]
+    import_layout(layout, theirs[0], ours, Reading(), beside=theirs[1])
+    assert {name for name in content(ours) if name.startswith("head.")} == {f"head.{name}" for name in parts[1]}
+    export_layout(layout, ours, back[0], Reading(), beside=back[1])
+    for file, part in zip(back, parts):
+        assert_same(content(file), part)
+    with pytest.raises(UserError, match="--beside FILE"):
+        import_layout(layout, theirs[0], ours, Reading())
+    with pytest.raises(UserError, match="is one file"):
+        export_layout(LAYOUTS["s3d"], ours, back[0], Reading(), back[1])
+    with pytest.raises(UserError, match="is no ssda checkpoint"):
+        import_layout(layout, theirs[0], ours, Reading(), beside=theirs[0])
+
+
 def s3d_parts(net):
     """Return the official entries of a backbone and its classifier, narrow."""
     backbone = manifest(f"s3d/{net}")
