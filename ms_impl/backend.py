@@ -68,6 +68,12 @@ class Backend:
 
         return PREDICTORS[objective.config.task](objective, evaluate)
 
+    def ensemble(self, objectives: Sequence[Any]) -> Any:
+        """Return objectives of one configuration joined to one for a predictor: the mean of their logits."""
+        from ms_impl.predictor import Ensemble
+
+        return Ensemble(objectives)
+
     def save(self, part: Mapping[str, np.ndarray], path: Path) -> None:
         """Write arrays as a ``.ckpt`` file that ``mindspore.load_checkpoint`` reads.
 

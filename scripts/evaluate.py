@@ -2,6 +2,7 @@
 
     python scripts/evaluate.py runs/ddm/toy/torch                                  # the last row of a run
     python scripts/evaluate.py runs/ddm/toy/torch --stage round1/region --best     # another row, its best weights
+    python scripts/evaluate.py runs/ddm/toy/torch --stage round1/region,round1/sample  # their ensemble
     python scripts/evaluate.py runs/ddm/toy/torch --backends torch,mindspore,onnx  # the same weights on all
     python scripts/evaluate.py --backends mindspore,torch,onnx student.ckpt --config ddm/toy
     python scripts/evaluate.py ddm/gta5_to_cityscapes_100 --backend torch --weights student.pth
@@ -30,9 +31,9 @@ import numpy as np  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 from common.backends import BACKENDS, open_backend  # noqa: E402
-from common.checkpoint import verify, write_text  # noqa: E402
+from common.checkpoint import write_text  # noqa: E402
 from common.cli import run  # noqa: E402
-from common.config import Config, load_config  # noqa: E402
+from common.config import Config  # noqa: E402
 from common.data.check import check  # noqa: E402
 from common.data.classification import fit  # noqa: E402
 from common.data.dataset import ImageDataset  # noqa: E402
@@ -45,14 +46,10 @@ from common.disagreement import DISAGREEMENTS, Disagreement  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from common.evaluate import ClassEvaluation, Evaluation, evaluate, true_label  # noqa: E402
 from common.export import class_lines, score_table, write_overlay, write_prediction, write_scores  # noqa: E402
-from common.methods import of_stage  # noqa: E402
 from common.methods.supervised import OBJECTIVES  # noqa: E402
 from common.pictures import fitted, write_png  # noqa: E402
 from common.report.tables import Table, number  # noqa: E402
-from common.run_folder import RunFolder  # noqa: E402
-
-SUFFIXES = {"torch": ".pth", "mindspore": ".ckpt"}
-WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors")
+from common.subject import SUFFIXES, WEIGHTS, Subject, find_subject  # noqa: E402
 
 
 def main() -> int:
@@ -62,7 +59,7 @@ def main() -> int:
         raise UserError("--save-predictions needs --out, the folder that receives them")
     console = Console(highlight=False)
     config, weights, title = _what(options)
-    names = (options.backends or options.backend or _backend_of(weights)).split(",")
+    names = (options.backends or options.backend or _backend_of(weights[0])).split(",")
     evaluations: dict[str, Evaluation | ClassEvaluation] = {}
     with TemporaryDirectory(prefix="twinda-") as folder:
         classes, kind = class_set(config.classes), DISAGREEMENTS[config.task]
@@ -81,7 +78,7 @@ def main() -> int:
         if evaluations and disagreement and options.out:
             _write_disagreement(disagreement, _dataset(config, options), options.out)
     if evaluations:
-        console.print(f"{title}: {weights}", soft_wrap=True)
+        console.print(f"{title}: {', '.join(map(str, weights))}", soft_wrap=True)
         console.print(score_table(evaluations).rich())
         if disagreement:
             console.print(disagreement.table().rich())
@@ -90,46 +87,15 @@ def main() -> int:
     return 0
 
 
-def _what(options: argparse.Namespace) -> tuple[Config, Path, str]:
-    """Return the configuration, the weights file and a title, from a run folder or a configuration with --weights."""
+def _what(options: argparse.Namespace) -> Subject:
+    """Return what is evaluated, with the overrides of the command line."""
     overrides = [*options.set]
     if options.scales:
         overrides.append(f"evaluate.scales=[{options.scales}]")
     if options.flip:
         overrides.append("evaluate.flip=true")
-    folder = RunFolder(Path(options.what))
-    if Path(options.what).is_file() and Path(options.what).suffix in WEIGHTS:
-        return _config_above(Path(options.what), options.config, overrides), Path(options.what), Path(options.what).name
-    if not folder.exists():
-        config = load_config(options.what, overrides)
-        if not options.weights:
-            raise UserError(f"{options.what}: a configuration needs --weights FILE; a run folder would know its own")
-        return config, options.weights, config.name
-    config = load_config(folder.path / "config.yaml", overrides)
-    if options.weights:
-        return config, options.weights, config.name
-    plan = folder.plan()
-    scored = [name for name in plan if (marker := folder.stage(name).done()) and marker["scores"]]
-    if not scored or (options.stage and options.stage not in scored):
-        finished = ", ".join(scored) or "none yet"
-        raise UserError(f"{options.what}: stage {options.stage or '-'} is not finished; finished are: {finished}")
-    stage = options.stage or scored[-1]
-    checkpoint = folder.stage(stage).handed_on("best" if options.best else "last")
-    verify(checkpoint)
-    files = [checkpoint / f"{part}{suffix}" for part in ("ema", "model") for suffix in SUFFIXES.values()]
-    file = next((path for path in files if path.exists()), None)
-    if file is None:
-        raise UserError(f"{checkpoint}: holds no weights")
-    return of_stage(config, file), file, f"{plan[stage]}{', best (oracle)' if options.best else ''}"
-
-
-def _config_above(weights: Path, named: str | None, overrides: list[str]) -> Config:
-    """Return the configuration of a weights file: the one named, or that of the run it lies in."""
-    above = (folder / "config.yaml" for folder in weights.resolve().parents)
-    found = named or next((str(path) for path in above if path.is_file()), None)
-    if found is None:
-        raise UserError(f"{weights}: lies in no run folder; say which network it fills: --config CONFIG")
-    return of_stage(load_config(found, overrides), weights)
+    which = "best" if options.best else "last"
+    return find_subject(options.what, overrides, options.weights, options.config, options.stage, which)
 
 
 def _backend_of(weights: Path) -> str:
@@ -140,25 +106,35 @@ def _backend_of(weights: Path) -> str:
     return found
 
 
-def _open(name: str, config: Config, weights: Path, device: str) -> tuple:
-    """Return a backend, and what predicts with the weights on it; ``onnx`` exports them on the way."""
-    if name != "onnx":
+def _open(name: str, config: Config, weights: list[Path], device: str) -> tuple:
+    """Return a backend, and what predicts with the weights on it; ``onnx`` exports them on the way.
+
+    Several weights predict as one: the mean of their logits.
+    """
+    bare = config.model_copy(update={"network": config.network.model_copy(update={"weights": None})})
+    if name == "onnx":
+        objectives = [_exported(bare, file) for file in weights]
+        backend = objectives[0].backend
+    else:
         backend = open_backend(name, device=device)
-        return backend, _predictor(backend, config, weights)
+        objectives = [_filled(backend, bare, file) for file in weights]
+    joined = objectives[0] if len(objectives) == 1 else backend.ensemble(objectives)
+    return backend, backend.predictor(joined, config.evaluate)
+
+
+def _exported(config: Config, weights: Path):
+    """Export a checkpoint and return an objective whose logits onnxruntime computes."""
+    from convert import subject
     from convert.inspection import canonical_weights  # only when ONNX is asked for
     from convert.reading import read
     from convert.sides import exported_side
-    from convert.subject import Subject
 
-    bare = config.model_copy(update={"network": config.network.model_copy(update={"weights": None})})
-    side = exported_side(Subject(weights, bare, canonical_weights(read(weights))), "cpu")
-    return side.backend, side.predictor()
+    return exported_side(subject.Subject(weights, config, canonical_weights(read(weights))), "cpu").objective
 
 
-def _predictor(backend, config: Config, weights: Path):
-    """Build the network, fill it, return what predicts with it."""
-    bare = config.model_copy(update={"network": config.network.model_copy(update={"weights": None})})
-    objective = backend.build(bare, OBJECTIVES[config.task])
+def _filled(backend, config: Config, weights: Path):
+    """Build an objective and fill its network."""
+    objective = backend.build(config, OBJECTIVES[config.task])
     with TemporaryDirectory(prefix="twinda-") as folder:
         native = weights
         if weights.suffix in WEIGHTS and weights.suffix != backend.suffix:
@@ -171,7 +147,7 @@ def _predictor(backend, config: Config, weights: Path):
         except UserError as error:
             line = str(error).replace(str(native), str(weights))
             raise UserError(line if str(weights) in line else f"{weights}: {line}") from None
-    return backend.predictor(objective, config.evaluate)
+    return objective
 
 
 def _dataset(config: Config, options: argparse.Namespace) -> ImageDataset:
@@ -273,7 +249,7 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--backends", metavar="A,B", help="several, side by side: torch, mindspore, onnx")
     parser.add_argument("--weights", type=Path, help="a .pth or .ckpt file, instead of a run's own")
     parser.add_argument("--config", help="configuration of a weights file that lies in no run folder")
-    parser.add_argument("--stage", help="stage of the run; without it the last that was scored")
+    parser.add_argument("--stage", help="stage of the run, or several, A,B, as an ensemble; else the last one")
     parser.add_argument("--best", action="store_true", help="the weights that scored best on target labels (an oracle)")
     parser.add_argument("--role", choices=("val", "test", "source_val"), help="images to score (test, else val)")
     parser.add_argument("--image", type=Path, help="predict this image, or all below this folder, instead of scoring")

@@ -76,6 +76,12 @@ class Backend:
 
         return PREDICTORS[objective.config.task](objective, evaluate)
 
+    def ensemble(self, objectives: Sequence[Any]) -> Any:
+        """Return objectives of one configuration joined to one for a predictor: the mean of their logits."""
+        from torch_impl.predictor import Ensemble
+
+        return Ensemble(objectives)
+
     def save(self, part: Mapping[str, np.ndarray], path: Path) -> None:
         """Write arrays as a ``.pth`` file that ``torch.load(weights_only=True)`` reads."""
         torch.save({name: torch.from_numpy(np.array(array)) for name, array in part.items()}, path)

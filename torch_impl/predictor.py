@@ -1,5 +1,6 @@
 """Scores and labels of uint8 images by an objective's network, as the section ``evaluate`` asks: one class a task."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from common.accuracy import ranked
 from torch_impl.centroids import class_means
-from torch_impl.predict import class_scores, label_map, predict
+from torch_impl.predict import class_scores, ensemble, label_map, predict
 
 
 class Predictor:
@@ -74,6 +75,26 @@ class ClassPredictor:
     def labels(self, images: np.ndarray, size: tuple[int, ...] = ()) -> np.ndarray:
         """Return the ranked classes (N, K) int64 of images (N, 3, H, W) uint8 RGB, best first; ``size`` is ()."""
         return ranked(self.scores(images))
+
+
+class Ensemble:
+    """Objectives whose networks predict as one: the mean of their logits (DDM's "E(RL, SL)").
+
+    A predictor takes it for an objective; it has no features.
+    """
+
+    def __init__(self, members: Sequence[Any]) -> None:
+        """Join objectives of one configuration, of one backend."""
+        self.members, self.backend, self.config = tuple(members), members[0].backend, members[0].config
+        self.normalise = members[0].normalise
+
+    def predict(self, images: np.ndarray) -> Tensor:
+        """Return raw logits of images (N, 3, H, W) uint8 RGB."""
+        return self.logits(self.normalise(self.backend.tensor(images)))
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return raw logits (N, C, h, w), or (N, C), of normalised images (N, 3, H, W)."""
+        return ensemble([member.logits(images) for member in self.members])
 
 
 PREDICTORS = {"segmentation": Predictor, "classification": ClassPredictor}

@@ -111,6 +111,15 @@ def test_evaluation_of_a_run(finished: Path, tmp_path: Path, call) -> None:
     assert (tmp_path / "confusion.csv").read_text().startswith("true")
 
 
+def test_stages_predict_as_one(finished: Path, call) -> None:
+    """The ensemble of a network with itself predicts what the network predicts."""
+    status, alone, err = call("evaluate", finished)
+    assert status == 0, err
+    status, twice, err = call("evaluate", finished, "--stage", "baselines/source_only,baselines/source_only")
+    assert status == 0, err
+    assert "source only + source only" in twice and alone.splitlines()[-20:-1] == twice.splitlines()[-20:-1]
+
+
 def test_published_numbers_stand_beside_ours(finished: Path, call) -> None:
     """When the configuration has them."""
     row = "[{row: DDM, metric: mIoU19, value: 61.2, source: table 1}]"
@@ -132,7 +141,7 @@ def test_overlay_of_an_image_at_its_own_size(finished: Path, data: Path, tmp_pat
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["--stage", "round1/student"], r"stage round1/student is not finished; finished are: baselines/source_only"),
+        (["--stage", "round1/student"], r"stage round1/student is not finished; finished: baselines/source_only"),
         (["--weights", "/nowhere.pth"], r"/nowhere.pth: no such file"),
         (["--save-predictions", "train_ids"], r"--save-predictions needs --out"),
         (["--image", "/nowhere.png", "--out", "/tmp"], r"/nowhere.png: no such file"),
