@@ -8,6 +8,7 @@
     python scripts/prepare_data.py lists cityscapes data/cityscapes --split train --out train.txt
     python scripts/prepare_data.py splits train.txt --counts 100 200 --out splits
     python scripts/prepare_data.py iast-lists --out data/lists           # the order of IAST's official runs
+    python scripts/prepare_data.py iast-config code/config/*/run_task    # IAST's official YAML files as one of ours
     python scripts/prepare_data.py shots data/mine --domain photos --shots 1 3 --out data/mine/txt
     python scripts/prepare_data.py official data/txt                     # are the lists of DomainNet the official ones?
     python scripts/prepare_data.py cifar data/cifar-100-python --out data/cifar100
@@ -38,15 +39,14 @@ from common.data import prepare, toy_streets  # noqa: E402
 from common.data.cache import Cache  # noqa: E402
 from common.data.check import check_all  # noqa: E402
 from common.data.dataset import ImageDataset  # noqa: E402
-from common.data.iast_lists import LISTS  # noqa: E402
-from common.data.lists import read_names, write_json_list, write_list  # noqa: E402
+from common.data.lists import read_names, write_list  # noqa: E402
 from common.data.roles import Roles, open_roles  # noqa: E402
 from common.data.segmentation import SegmentationDataset  # noqa: E402
 from common.data.splits import COUNTS, SEED, labelled_positions, write_split  # noqa: E402
 from common.data.translation import translate  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from common.schema import DatasetConfig, Size  # noqa: E402
-from scripts.preparation import classes  # noqa: E402
+from scripts.preparation import classes, iast  # noqa: E402
 
 ROLES = ("source", "source_val", "target", "labelled", "val", "test")
 SHOWN = 20  # problems that a check prints of each dataset
@@ -112,12 +112,6 @@ def splits(options: argparse.Namespace) -> None:
         path = options.out / f"labelled_{count}.txt"
         write_split(path, names, labelled_positions(len(names), count, options.seed))
         print(f"{path}: {count} of {len(names)} images")
-
-
-def iast_lists(options: argparse.Namespace) -> None:
-    """Write the shuffled list files of IAST's official code, for runs with method.fixed_order."""
-    for name, entries in LISTS.items():
-        print(f"{options.out / name}: {write_json_list(options.out / name, entries())} images")
 
 
 def cache(options: argparse.Namespace) -> None:
@@ -209,8 +203,8 @@ def _parser() -> argparse.ArgumentParser:
     classes.official_options(command(classes.check_official, "official", "data/txt"))
     classes.cifar_options(command(classes.unpack_cifar, "cifar", "data/cifar-100-python --out data/cifar100"))
     _split_options(command(splits, "splits", "train.txt --counts 100 200 --out splits"))
-    sub = command(iast_lists, "iast-lists", "--out data/lists")
-    sub.add_argument("--out", type=Path, default=Path(), help="folder for the JSON files")
+    iast.list_options(command(iast.write_lists, "iast-lists", "--out data/lists"))
+    iast.config_options(command(iast.write_config, "iast-config", "code/config/NAME/run_task --out mine.yaml"))
     return parser
 
 

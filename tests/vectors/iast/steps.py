@@ -87,6 +87,7 @@ def configuration(vector: Vector) -> Config:
                     "lambda_confident": params["kld"],
                     "lambda_ignored": params["ent"],
                     "lambda_source": params["srcw"] if params["mode"] == "sl" else 0.0,
+                    "empty_region": "nan",  # as in the official code
                 },
             },
         }
