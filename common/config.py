@@ -94,12 +94,14 @@ class Config(Strict):
 
     @model_validator(mode="after")
     def _whole_images(self) -> "Config":
-        """Refuse what classification would pass over in silence."""
+        """Refuse what a task would pass over in silence."""
         if self.task == "classification":
             if self.evaluate.scales != (1.0,) or self.evaluate.window:
                 raise ValueError("evaluate.scales and evaluate.window are for segmentation; classification knows flip")
             if self.data.colour.mode != "off":
                 raise ValueError("data.colour is for segmentation; set data.colour.mode: off")
+        elif self.evaluate.protocol != "all":
+            raise ValueError("evaluate.protocol: ssda is for classification; segmentation scores all images")
         return self
 
     @model_validator(mode="after")

@@ -246,9 +246,10 @@ class Engine:
         """Let a stage write its files, which appear as a whole; return what it says of them, and their digest."""
         made: dict = {}
         predictor = self.backend.predictor(objective, stage.configured(self.config).evaluate)
+        memory = objective.memory() if stage.refresh else {}
 
         def fill(folder: Path) -> None:
-            made.update(stage.produce(self.context(stage, folder), predictor))
+            made.update(stage.produce(replace(self.context(stage, folder), memory=memory), predictor))
 
         on_writer(self.backend, lambda: checkpoint.publish(place.files, fill))
         return made, checkpoint.sha256(place.files / checkpoint.MANIFEST)

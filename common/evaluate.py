@@ -134,8 +134,9 @@ def evaluate(
     batch_size: int = 1,
     watch: Watch | None = None,
     backend: Any = None,
+    indices: Sequence[int] | None = None,
 ) -> Evaluation | ClassEvaluation:
-    """Predict every image of a dataset and count.
+    """Predict the images of a dataset and count.
 
     Args:
         predict: Gives label maps of a batch of images at a size, or their ranked classes; see ``Labels``.
@@ -145,17 +146,18 @@ def evaluate(
         batch_size: Images a pass; images of other sizes never share one.
         watch: Called with every prediction, for example to save it.
         backend: Shares the images out among its ranks and adds up what they counted; None is one rank alone.
+        indices: Which images; None takes all.
     Returns:
-        The scores over all images, the same on every rank; a dataset without a label scores NaN.
+        The scores over these images, the same on every rank; a dataset without a label scores NaN.
     """
     rank, world = (backend.rank, backend.world) if backend else (0, 1)
-    kind = EVALUATIONS[dataset.task]
+    kind, which = EVALUATIONS[dataset.task], range(len(dataset)) if indices is None else indices
     counts, full = kind.empty(len(classes)), set()  # shapes of whole batches
-    for indices, images, truths in _batches(dataset, range(rank, len(dataset), world), batch_size):
+    for some, images, truths in _batches(dataset, which[rank::world], batch_size):
         if len(images) == batch_size:
             full.add(images.shape)
         predictions = predict(_filled(images, batch_size, full), truths[0].shape)
-        for index, prediction, truth in zip(indices, predictions, truths):
+        for index, prediction, truth in zip(some, predictions, truths):
             kind.count(counts, truth, prediction)
             if watch:
                 watch(index, prediction, truth)

@@ -235,3 +235,5 @@ class EvaluateConfig(Strict):
     window: Size | None = None  # sliding window (width, height); None takes the whole image
     stride: Size | None = None
     batch_size: PositiveInt = 1
+    # all: every image, in the middle; ssda: as MME's and S3D's code draws them while it trains, common/drawn_scores.py
+    protocol: Literal["all", "ssda"] = "all"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from common.data.labels import class_set
+from common.drawn_scores import scored_images
 from common.evaluate import evaluate
 from common.examples import EXAMPLES
 from common.log import StageLog
@@ -41,7 +42,8 @@ class Scorer:
             role: Key of the dataset; None is the one that the stage chooses its weights on.
         """
         role, backend = role or stage.scored_on, self._backend
-        dataset, config = getattr(self._data, role), stage.configured(self._config)
+        config = stage.configured(self._config)
+        dataset, which = scored_images(config, self._data, role, stage.name, step)
         kept = self._folder.examples / role, self._folder.stage(stage.name).examples / role
         examples = EXAMPLES[dataset.task](dataset, *kept, every=backend.world)
         result = evaluate(
@@ -52,6 +54,7 @@ class Scorer:
             config.evaluate.batch_size,
             examples.keep if final and backend.rank == 0 else None,
             backend,
+            which,
         )
         summary = result.summary()
         log.scores(step, summary if role != TEST else {f"{TEST} {name}": v for name, v in summary.items()}, final)

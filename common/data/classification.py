@@ -55,6 +55,10 @@ class ClassificationDataset(ImageDataset):
         """Return an image, (H, W, 3) uint8, in the configured size, of which ``crop`` takes the middle."""
         return fit(image, self.config)
 
+    def uncropped(self) -> Self:
+        """Return the same images without the cut of their middle."""
+        return self._with(crop=None)
+
     def subset(self, positions: Sequence[int]) -> Self:
         """Return the dataset of some of the images, in this order."""
         return self._of([self.items[i] for i in positions])

@@ -19,7 +19,9 @@ import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from common.accuracy import correct
+from common.data.lists import write_list
 from common.data.transforms import centre_crop
+from common.drawn_scores import scored_images
 from common.errors import UserError
 from common.evaluate import read_ahead
 from common.methods.class_samples import (
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from common.config import Config
 
 GROUPS = ("source", "labelled")  # of a batch's labelled half
+LABELS = "pseudo_labels.txt"  # the last pseudo-labels of the second stage, among its files
 
 
 class S3DSettings(SsdaSettings):
@@ -103,6 +106,7 @@ class S3D:
             start=f"first@{s3d.init_from}" if s3d.init_from == "best" else "first",
             carry=s3d.carry_optimizer,
             refresh=Refresh(s3d.pseudo_interval, refresh_labels, stand_in),
+            produce=write_labels,
             settings=s3d.model_dump(mode="json", exclude=_FIRST),
         )
         return [first, second]
@@ -134,14 +138,33 @@ def refresh_labels(context: StageContext, predictor: Any, backend: Any, memory: 
     return Memory(backend.total(labels), threshold, start, np.array(step, np.int64)).arrays()
 
 
+def write_labels(context: StageContext, predictor: Any) -> dict:
+    """Write the last pseudo-labels as the official code does: ``pseudo_labels.txt``, ``path label`` a line, -1: none.
+
+    Returns:
+        ``images``, the share of them that is ``labelled`` and, where the target's own labels are known, the share of
+        those that is ``right``, in percent.
+    """
+    images, labels = context.data.target, Memory.of(context.memory).labels
+    write_list(context.folder / LABELS, [(name, str(label)) for name, label in zip(images.names, labels)])
+    accepted = np.flatnonzero(labels >= 0)
+    made = {"images": len(labels), "labelled": percent(len(accepted), len(labels))}
+    known = [i for i in accepted if images.has_label(i)]
+    right = sum(images.label(i) == labels[i] for i in known)
+    return {**made, "right": percent(right, len(known))} if known else made
+
+
+def percent(part: int, whole: int) -> float:
+    """Return the share of a part in percent, rounded to two places."""
+    return round(100.0 * part / whole, 2)
+
+
 def stand_in(context: StageContext) -> dict[str, np.ndarray]:
     """Return a memory in which the unlabelled images carry all classes in turn."""
     return Memory(np.arange(len(context.data.target), dtype=np.int64) % len(context.data.classes)).arrays()
 
 
-def target_logits(
-    context: StageContext, images: ClassImages, predictor: Any, which: range, step: int
-) -> np.ndarray:
+def target_logits(context: StageContext, images: ClassImages, predictor: Any, which: range, step: int) -> np.ndarray:
     """Return the logits (N, C) float32 of some unlabelled images, in views that belong to ``step``."""
     config, count = context.config, len(images.dataset)
     if config.method.pseudo_view == "plain":
@@ -173,9 +196,9 @@ def _view(images: ClassImages, index: int, first: int) -> np.ndarray:
 
 def accuracy(context: StageContext, predictor: Any, backend: Any) -> float:
     """Return the accuracy in percent, over all ranks, on the images that ``ramp_from`` names."""
-    dataset = getattr(context.data, context.config.method.ramp_from)
-    mine = range(context.rank, len(dataset), context.world)
-    size, classes = context.config.evaluate.batch_size, len(context.data.classes)
+    config = context.config
+    dataset, which = scored_images(config, context.data, config.method.ramp_from, context.stage, 0)
+    mine, size, classes = which[context.rank :: context.world], config.evaluate.batch_size, len(context.data.classes)
     matrix = np.zeros((classes, classes), np.int64)
     for first in range(0, len(mine), size):
         some = mine[first : first + size]
@@ -205,9 +228,7 @@ def s3d_batches(context: StageContext) -> Callable[[int], Batch]:
         mine = slice(context.rank * each, (context.rank + 1) * each)
         picked = [(images, int(i)) for images, plan in zip(groups, chosen) for i in plan[row, mine]]
         mates = [int(i) for plan in np.split(partner[row], len(groups)) for i in plan[mine]]
-        kept = {
-            name: dropout(config.network, draws, name, views) for name in ("labelled", "unlabelled", "assistant")
-        }
+        kept = {name: dropout(config.network, draws, name, views) for name in ("labelled", "unlabelled", "assistant")}
         beta = [draws.at("style", p).beta(s3d.sty_w, s3d.sty_w, s3d.points()) for p in views]
         return {
             "labelled_image": stack_equal(images.view(i, p) for (images, i), p in zip(picked, views)),

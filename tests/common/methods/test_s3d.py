@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from common.config import Config, load_config
+from common.data.lists import parse_class_list
 from common.data.roles import open_roles
 from common.errors import UserError
 from common.methods import stages
@@ -130,6 +131,24 @@ def test_a_refresh_labels_all_images_and_fixes_the_threshold_once(tmp_path, view
     later = second.refresh.find(context, network, network, first, 4)
     assert later["threshold"] == first["threshold"] and later["ramp_start"] == first["ramp_start"]
     assert later["refreshed"] == 4
+
+
+def test_the_last_pseudo_labels_are_written_in_the_official_format(tmp_path):
+    config = configured(tmp_path, baselines=[])
+    data = open_roles(config, checked=False)
+    truth = [data.target.label(i) for i in range(len(data.target))]
+    found = np.array([-1, truth[1], (truth[2] + 1) % len(NAMES), *truth[3:]])
+    context = StageContext(config, data, "second", tmp_path / "files", {}, Memory(found).arrays())
+    made = stages(config)[1].produce(context, None)
+    count = len(truth)
+    assert made == {
+        "images": count,
+        "labelled": round(100 * (count - 1) / count, 2),
+        "right": round(100 * (count - 2) / (count - 1), 2),
+    }
+    text = (tmp_path / "files/pseudo_labels.txt").read_text()
+    assert text.splitlines()[:2] == [f"{data.target.names[0]} -1", f"{data.target.names[1]} {truth[1]}"]
+    assert [label for _, label in parse_class_list(text)] == [None, *found[1:].tolist()]
 
 
 @pytest.mark.parametrize("kind", ["ent", "mme", "ape"])
