@@ -4,7 +4,9 @@ Both frameworks keep a pool of threads that spin while they wait. Where both liv
 several tests run at once, tiny networks then take ten times as long.
 """
 
+import gc
 import os
+import sys
 
 import pytest
 
@@ -18,6 +20,15 @@ def torch_first():
 
     if installed("torch"):
         open_backend("torch", device="cpu")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def graphs_given_back():
+    """Let the compiled graphs of a file's tests go when they are done: MindSpore keeps all, and memory would grow."""
+    yield
+    if (mindspore := sys.modules.get("mindspore")) is not None:
+        gc.collect()
+        mindspore.ms_memory_recycle()
 
 
 @pytest.fixture(params=["torch", "mindspore"])
