@@ -6,7 +6,7 @@ three lists, never skipped in silence.
 
 from collections.abc import Mapping
 
-from convert.layouts import advent, augkd, ddm, diga, iast, mindcv, mobile, ssda, torchvision
+from convert.layouts import advent, augkd, ddm, diga, iast, mindcv, mit, mobile, ssda, torchvision
 from convert.layouts.layout import Layout
 
 LAYOUTS: dict[str, Layout] = {
@@ -23,6 +23,9 @@ LAYOUTS: dict[str, Layout] = {
         diga.ENCODER,
         diga.DECODER,
         diga.VGG19,
+        mit.INIT,
+        mit.SEGFORMER,
+        mit.DAFORMER,
         iast.IAST,
         iast.DISCRIMINATOR,
         torchvision.RESNET,
