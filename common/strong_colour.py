@@ -97,18 +97,18 @@ def strong_view(image: np.ndarray, draw: StrongDraw, beta: float) -> np.ndarray:
 
 
 def blend(image: np.ndarray, augmented: np.ndarray, beta: float) -> np.ndarray:
-    """Return ``beta * normalise(augmented) + (1 - beta) * image``, float32."""
-    return np.float32(beta) * normalise_half(augmented) + np.float32(1.0 - beta) * image
+    """Return ``beta * normalise(augmented) + (1 - beta) * image``, in the images' type."""
+    return beta * normalise_half(augmented) + (1.0 - beta) * image
 
 
 def normalise_half(x: np.ndarray) -> np.ndarray:
     """Return ``(x - 0.5) / 0.5``: kornia's Normalize with mean and deviation 0.5."""
-    return (x - np.float32(0.5)) / np.float32(0.5)
+    return (x - 0.5) / 0.5
 
 
 def unnormalise_half(x: np.ndarray) -> np.ndarray:
     """Return ``x * 0.5 + 0.5``, the inverse of ``normalise_half``."""
-    return x * np.float32(0.5) + np.float32(0.5)
+    return x * 0.5 + 0.5
 
 
 def jitter(image: np.ndarray, draw: JitterDraw, order: tuple[int, int, int, int]) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Class centroids in feature space and the labels that agree with them (bilateral consensus; DiGA, CVPR 2023).
 
-Nothing here is differentiated; features and centroids are float32.
+Nothing here is differentiated; features and centroids are at least float32.
 """
 
 import torch
@@ -43,7 +43,8 @@ def class_means(feature: Tensor, logits: Tensor, label: Tensor | None = None) ->
     mask = one_hot(logits.argmax(dim=1), classes)[:, :classes]
     if label is not None:
         mask = mask * one_hot(label, classes)[:, :classes]
-    mask, flat = mask.flatten(2), feature.float().flatten(2)
+    flat = _wide(feature).flatten(2)
+    mask = mask.flatten(2).to(flat.dtype)
     counts = mask.sum(dim=2)
     means = mask @ flat.transpose(1, 2) / counts.clamp(min=1.0).unsqueeze(2)
     return means, torch.logical_and(counts >= _FEWEST, means.sum(dim=2) != 0)
@@ -73,7 +74,7 @@ def follow_centroids(
 
 def centroid_distances(feature: Tensor, centroids: Tensor) -> Tensor:
     """Return the Euclidean distance (N, K, h, w) of features (N, D, h, w) from centroids (K, D)."""
-    wide = feature.float()
+    wide = _wide(feature)
     each = [((wide - one.reshape(1, -1, 1, 1)) ** 2).sum(dim=1) for one in centroids.unbind(0)]
     return torch.stack(each, dim=1).sqrt()
 
@@ -106,3 +107,8 @@ def paste(mask: Tensor, above: Tensor, below: Tensor) -> Tensor:
 
 def _places(length: int, wanted: int) -> list[int]:
     return [index * length // wanted for index in range(wanted)]
+
+
+def _wide(x: Tensor) -> Tensor:
+    """Return half-precision numbers as float32, others as they are."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
