@@ -1,0 +1,5 @@
+"""The reference vectors of DDM."""
+
+from tests.vectors.reference import vector_test
+
+test_vector = vector_test("ddm")
