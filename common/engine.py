@@ -20,6 +20,7 @@ from common.keeper import Keeper, on_writer
 from common.log import Pace, RunLog, StageLog
 from common.meter import Clock, Meter
 from common.patience import due
+from common.pseudo.statistics import told
 from common.refresh import spans
 from common.run_folder import RunFolder, StageFolder, differences, digest_of
 from common.schedules import learning_rate
@@ -252,6 +253,8 @@ class Engine:
             made.update(stage.produce(replace(self.context(stage, folder), memory=memory), predictor))
 
         on_writer(self.backend, lambda: checkpoint.publish(place.files, fill))
+        if "class_pixels" in made:
+            self.log.note(f"{stage.name}  {told(made, self.data.classes.names)}")
         return made, checkpoint.sha256(place.files / checkpoint.MANIFEST)
 
     def _frozen_network(self, stage: Stage) -> Any:

@@ -25,6 +25,13 @@ DATASETS = {  # the authors' class -> layout, our usual root, heights of the cro
     "BDDDataset": ("bdd", "data/bdd100k/seg", [620, 640]),
     "MsBDDDataset": ("bdd", "data/bdd100k/seg", [341, 640]),
 }
+BACKBONES = {  # the authors' name -> options of the network, torchvision's weights; "-FREEZEBN" is method.bn
+    "R-DL-50-C1-C5": ({"depth": 50}, "resnet50-19c8e357"),
+    "R-DL-101-C1-C5": ({"depth": 101}, "resnet101-5d3b4d8f"),
+    "R-DL-152-C1-C5": ({"depth": 152}, "resnet152-b121ed2d"),
+    "RX-DL-50-C1-C5": ({"depth": 50, "groups": 32, "group_width": 4}, "resnext50_32x4d-7cdf4587"),
+    "RX-DL-101-C1-C5": ({"depth": 101, "groups": 32, "group_width": 8}, "resnext101_32x8d-8ba56ff5"),
+}
 CROP = [1024, 512]  # (width, height) of every training pair
 COSINE = "CosineAnnealingLR_with_Restart"
 SCHEDULES = {COSINE: "cosine_restarts", "LambdaLR": "poly", "": "constant"}
@@ -189,20 +196,20 @@ def _network(files: Sequence[OfficialFile]) -> dict[str, Any]:
     """Return the section ``network``."""
     first = files[0]
     kinds = {file["MODEL.BACKBONE.TYPE"].removesuffix("-FREEZEBN") for file in files}
-    found = re.fullmatch(r"R-DL-(50|101|152)-C1-C5", kinds.pop())
-    if kinds or not found:
-        raise first.refuse("MODEL.BACKBONE.TYPE", "R-DL-50-C1-C5, R-DL-101-C1-C5, R-DL-152-C1-C5, one for all stages")
+    backbone = BACKBONES.get(kinds.pop())
+    if kinds or not backbone:
+        raise first.refuse("MODEL.BACKBONE.TYPE", f"{', '.join(BACKBONES)}, one for all stages")
     for key, known in (("DECODER.TYPE", "DeepLabV2Dedoder"), ("PREDICTOR.TYPE", "UpsamplePredictor")):
         if _agreed(files, f"MODEL.{key}") != known:
             raise first.refuse(f"MODEL.{key}", known)
     for key, known in (("PREDICTOR.LOSS", "CrossEntropy"), ("PREDICTOR.NUM_CLASSES", 19)):
         if _agreed(files, f"MODEL.{key}") != known:
             raise first.refuse(f"MODEL.{key}", str(known))
-    result: dict[str, Any] = {"depth": int(found[1]), "ibn": _agreed(files, "MODEL.BACKBONE.WITH_IBN")}
+    options, weights = backbone
+    result: dict[str, Any] = {**options, "ibn": _agreed(files, "MODEL.BACKBONE.WITH_IBN")}
     if not first["MODEL.BACKBONE.PRETRAINED"]:
         return {**result, "init": "kaiming", "weights": None, "may_miss": [], "may_exceed": []}
-    hashes = {50: "19c8e357", 101: "5d3b4d8f", 152: "b121ed2d"}
-    return {**result, "weights": f"data/weights/resnet{result['depth']}-{hashes[result['depth']]}.pth"}
+    return {**result, "weights": f"data/weights/{weights}.pth"}
 
 
 def _data(main: OfficialFile, adapting: OfficialFile | None) -> dict[str, Any]:

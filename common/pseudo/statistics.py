@@ -1,6 +1,7 @@
 """What a set of pseudo-labels is worth: how much of each class was kept, and how much of that is right."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,29 @@ def course(folder: Path) -> dict[str, list[tuple[float, float]]]:
         if judged:
             points.setdefault("precision", []).append((batch, 100 * right / judged))
     return points
+
+
+def told(summary: dict, names: Sequence[str]) -> str:
+    """Return in one line what ``Quality.summary`` says: what was kept and is right, of all and of each class kept.
+
+    Args:
+        summary: What a pass said of its labels.
+        names: Of the classes.
+    """
+    unknown: list = [None] * len(names)
+    words = []
+    for name, pixels, *shares in zip(
+        names, summary["class_pixels"], summary.get("class_kept", unknown), summary["class_precision"]
+    ):
+        known = [_percent(share) for share in shares if share is not None]
+        words += [f"{name} {' / '.join(known)}"] if pixels and known else []
+    both = [f"kept {_percent(summary['kept'] or 0.0)}"]
+    both += [f"right {_percent(summary['precision'])}"] if summary["precision"] is not None else []
+    return "  ".join([" / ".join(both), *words])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%"
 
 
 def _share(part: int, whole: int) -> float | None:

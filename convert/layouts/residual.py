@@ -25,12 +25,14 @@ def backbone(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     if (4 if wide else 1) not in _DEPTHS.get(counts, ()):
         counts, wide = (3, 4, 23, 3), True
     width = (shapes.get("conv1.weight") or (64,))[0]
+    form = (*_inner(shapes, width), 4 * width) if wide else (width, width, width)
     result = {"conv1.weight": (width, 3, 7, 7), **norm("bn1", width)}
     inputs = width
     for stage, count in enumerate(counts, 1):
         planes = width * 2 ** (stage - 1)
         for index in range(count):
-            result |= _block(f"layer{stage}.{index}", inputs, planes, wide, index == 0 and (stage > 1 or wide))
+            channels = tuple(one * planes // width for one in form)
+            result |= _block(f"layer{stage}.{index}", inputs, channels, wide, index == 0 and (stage > 1 or wide))
             inputs = planes * (4 if wide else 1)
     return result
 
@@ -54,15 +56,27 @@ def classifier(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     return {**result, "fc.weight": (classes, result["layer4.0.downsample.0.weight"][0]), "fc.bias": (classes,)}
 
 
-def _block(path: str, inputs: int, planes: int, wide: bool, shortcut: bool) -> dict[str, tuple[int, ...]]:
+def _inner(shapes: Shapes, width: int) -> tuple[int, int]:
+    """Return the channels inside the first bottleneck, and those that a channel of its 3x3 convolution sees.
+
+    They are ``width`` but for ResNeXt, which has more inside and groups them.
+    """
+    shape = shapes.get("layer1.0.conv2.weight") or ()
+    return (shape[0], shape[1]) if len(shape) == 4 and shape[0] * shape[1] else (width, width)
+
+
+def _block(
+    path: str, inputs: int, channels: tuple[int, int, int], wide: bool, shortcut: bool
+) -> dict[str, tuple[int, ...]]:
+    """Return what a block holds that has these channels inside, seen by each of its 3x3 convolution, and leaving."""
+    inner, seen, outputs = channels
     if wide:
-        convolutions = [(planes, inputs, 1, 1), (planes, planes, 3, 3), (4 * planes, planes, 1, 1)]
+        convolutions = [(inner, inputs, 1, 1), (inner, seen, 3, 3), (outputs, inner, 1, 1)]
     else:
-        convolutions = [(planes, inputs, 3, 3), (planes, planes, 3, 3)]
+        convolutions = [(inner, inputs, 3, 3), (inner, inner, 3, 3)]
     result: dict[str, tuple[int, ...]] = {}
     for number, shape in enumerate(convolutions, 1):
         result |= {f"{path}.conv{number}.weight": shape, **norm(f"{path}.bn{number}", shape[0])}
-    outputs = convolutions[-1][0]
     if shortcut:
         result |= {f"{path}.downsample.0.weight": (outputs, inputs, 1, 1), **norm(f"{path}.downsample.1", outputs)}
     return result

@@ -25,6 +25,7 @@ CONTEXTS = {
     "scse": {"width": 16},
     "ppm": {"width": 8},
     "ibn": {"depth": 50, "width": 8, "ibn": True, "context": "none"},
+    "resnext": {"depth": 50, "width": 16, "groups": 4, "group_width": 8, "context": "none"},
 }
 
 
@@ -63,7 +64,7 @@ def test_blocks_agree(name: str) -> None:
 
 @pytest.mark.parametrize("name", CONTEXTS)
 def test_networks_with_options_agree(name: str) -> None:
-    """DeepLabV2 with a context block or with IBN: logits in evaluation mode; the block takes part."""
+    """DeepLabV2 with a context block, with IBN or on ResNeXt: logits in evaluation mode; the block takes part."""
     options = {"depth": 18, "context": name, "aux": False, **CONTEXTS[name]}
     images = generator(0, "options").standard_normal((1, 3, 40, 56), np.float32)
     found = []
@@ -75,7 +76,8 @@ def test_networks_with_options_agree(name: str) -> None:
     assert_close(name, found[1], found[0], LOGITS)
 
 
-def test_ibn_needs_bottlenecks() -> None:
-    """Basic blocks have no place for it."""
-    with pytest.raises(ValueError, match="needs bottlenecks"):
-        DeepLabV2Config(depth=18, ibn=True)
+def test_ibn_and_groups_need_bottlenecks() -> None:
+    """Basic blocks have no place for it, nor for groups."""
+    for option in ({"ibn": True}, {"groups": 32}):
+        with pytest.raises(ValueError, match="needs bottlenecks"):
+            DeepLabV2Config(depth=18, **option)

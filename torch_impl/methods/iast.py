@@ -87,8 +87,8 @@ class SelfTraining(SegmentationObjective):
         self.empty = training.empty_region
 
     def names(self, keys: Sequence[str]) -> tuple[str, ...]:
-        """Return ``loss``, the cross entropy, both regularisers, and the source's loss where it takes part."""
-        return ("loss", "pseudo", "uniform", "entropy", *(("source",) if "source_image" in keys else ()))
+        """Return ``loss``, cross entropy, regularisers, share of labelled pixels; the source's loss if it counts."""
+        return ("loss", "pseudo", "uniform", "entropy", "kept", *(("source",) if "source_image" in keys else ()))
 
     def forward(
         self,
@@ -97,7 +97,7 @@ class SelfTraining(SegmentationObjective):
         source_image: Tensor | None = None,
         source_label: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """Return the total and its unweighted parts; a source image passes first.
+        """Return the total, its unweighted parts, and the share of pixels with a label; a source image passes first.
 
         Args:
             target_image: (N, 3, H, W) uint8 RGB.
@@ -114,11 +114,13 @@ class SelfTraining(SegmentationObjective):
             pseudo = pseudo + self.lambda_aux * cross_entropy(upsample(aux, size), target_label)
         uniform = uniform_divergence(logits, target_label, self.empty)
         entropy = ignored_entropy(logits, target_label, self.empty)
+        labelled = valid_pixels(target_label)
+        kept = labelled / target_label.numel()
         if not self.alone:
-            labelled = self.share(valid_pixels(target_label))
+            labelled = self.share(labelled)
             pseudo, uniform = pseudo * labelled, uniform * labelled
             entropy = entropy * self.share((target_label == IGNORED).sum().float())
         loss = self.lambda_pseudo * pseudo + self.lambda_confident * uniform + self.lambda_ignored * entropy
         if source is None:
-            return loss, pseudo, uniform, entropy
-        return loss + self.lambda_source * source, pseudo, uniform, entropy, source
+            return loss, pseudo, uniform, entropy, kept
+        return loss + self.lambda_source * source, pseudo, uniform, entropy, kept, source

@@ -14,10 +14,12 @@ from torch_impl.nets.recompute import run_block
 ACTIVATIONS = {"relu": partial(nn.ReLU, inplace=True), "softplus": nn.Softplus}  # in place: a map less
 
 
-def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+def convolution(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1
+) -> nn.Conv2d:
     """Return a convolution without bias whose zero padding keeps the size at stride 1."""
     padding = dilation * (kernel // 2)
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=False)
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, groups, bias=False)
 
 
 def shortcut(block: Block, outputs: int) -> nn.Sequential | None:
@@ -48,22 +50,26 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions and a shortcut; the stride is in the first (Caffe) or the second (torchvision)."""
+    """1x1, 3x3 and 1x1 convolutions and a shortcut; the stride is in the first (Caffe) or the second (torchvision).
+
+    With ``groups`` that of ResNeXt (Xie et al., CVPR 2017): more channels inside, the 3x3 convolution in parts.
+    """
 
     def __init__(self, block: Block, config: DeepLabV2Config | ResNetConfig) -> None:
         super().__init__()
-        outputs = block.planes * expansion(config.depth)
+        outputs, groups = block.planes * expansion(config.depth), getattr(config, "groups", 1)
+        inner = block.planes * getattr(config, "group_width", 64) // 64 * groups
         first, second = (block.stride, 1) if config.stride_in == "conv1" else (1, block.stride)
-        self.conv1 = convolution(block.inputs, block.planes, 1, first)
+        self.conv1 = convolution(block.inputs, inner, 1, first)
         mixed = getattr(config, "ibn", False) and block.planes < 8 * config.width  # not in the last stage
         if mixed:
-            self.ibnc = IBN(block.planes)
+            self.ibnc = IBN(inner)
         else:
-            self.bn1 = batch_norm(block.planes)
+            self.bn1 = batch_norm(inner)
         self._mixed = mixed
-        self.conv2 = convolution(block.planes, block.planes, 3, second, block.dilation)
-        self.bn2 = batch_norm(block.planes)
-        self.conv3 = convolution(block.planes, outputs, 1)
+        self.conv2 = convolution(inner, inner, 3, second, block.dilation, groups)
+        self.bn2 = batch_norm(inner)
+        self.conv3 = convolution(inner, outputs, 1)
         self.bn3 = batch_norm(outputs)
         self.activation = ACTIVATIONS[config.activation]()
         self.downsample = shortcut(block, outputs)

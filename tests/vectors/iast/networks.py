@@ -58,8 +58,10 @@ def network_input(image: np.ndarray) -> np.ndarray:
 def segmentation(vector: Vector, backend) -> Iterator[Check]:
     """Backbone outputs, decoder output, full logits and labels in evaluation mode; depth and IBN by the file's name."""
     side, arrays = twin(backend.name), vector.arrays
-    depth = int(re.search(r"_r(\d+)", vector.stem)[1])
-    network = side.nets.build_network(segmentation_config(depth, "ibn" in vector.stem), arrays["decoder"].shape[1])
+    kind, depth = re.search(r"_(rx?)(\d+)", vector.stem).groups()
+    options = {"groups": 32, "group_width": {"50": 4, "101": 8}[depth]} if kind == "rx" else {}
+    config = segmentation_config(int(depth), "ibn" in vector.stem, **options)
+    network = side.nets.build_network(config, arrays["decoder"].shape[1])
     give_official_weights(side, network, IAST)
     images = network_input(arrays["image"])
     checksum = np.array([images.sum(dtype=np.float64), np.abs(images).sum(dtype=np.float64)])
@@ -184,7 +186,9 @@ def manifest(vector: Vector, backend) -> Iterator[Check]:
     counts = [sum(stage == str(number) for stage, _ in blocks) for number in (1, 2, 3, 4)]
     depth = next(depth for depth, (factor, own) in DEPTHS.items() if factor == 4 and list(own) == counts)
     classes = want["decoder.aspp.conv2d_list.0.bias"][0][0]
-    config = segmentation_config(depth, any(".ibnc." in name for name in want))
+    inner, seen = want["backbone.layer1.0.conv2.weight"][0][:2]
+    options = {"groups": inner // seen, "group_width": seen}  # 1 of 64 in a plain ResNet
+    config = segmentation_config(depth, any(".ibnc." in name for name in want), **options)
     got = _exported(side, side.nets.build_network(config, classes), IAST)
     if any(name.startswith("discriminators.") for name in want):
         got |= _exported(side, side.nets.build_network(OutputDiscriminatorConfig(), classes), DISCRIMINATOR)
