@@ -17,7 +17,7 @@ from tests.tolerances import FLOOR_FACTOR, FLOOR_SLACK
 from tests.vectors import Check, Vector
 from tests.vectors.augkd.reading import meta_of
 
-RUNS, UNITS = 8, 2.0**-22  # float32 runs that measure the noise; how far their weights are moved, relative
+RUNS = 8  # float32 runs that measure the noise
 MOST = 0.9  # of what is compared
 
 
@@ -36,7 +36,7 @@ class Found:
     before: np.ndarray | None = None
 
 
-Loop = Callable[[Vector, object, int | None], Iterator[Check | Found]]  # the last argument: of ``shaken``
+Loop = Callable[[Vector, object, int | None], Iterator[Check | Found]]  # the last argument: seed of ``shaken``
 
 
 class Reference:
@@ -121,16 +121,3 @@ def measured(vector: Vector, reference: Reference, loop: Loop, names: set[str]) 
             if isinstance(one, Found) and one.name in names:
                 noise[one.name] = max(noise[one.name], reference.distance(one))
     return noise
-
-
-def shaken(weights: dict[str, np.ndarray], seed: int | None) -> dict[str, np.ndarray]:
-    """Return weights, each moved up or down by two units in the last place; as they are without a seed."""
-    if seed is None:
-        return weights
-    draw = np.random.default_rng(seed)
-    return {
-        name: value * (1 + UNITS * draw.choice((-1, 1), value.shape)).astype(value.dtype)
-        if value.dtype.kind == "f"
-        else value
-        for name, value in weights.items()
-    }

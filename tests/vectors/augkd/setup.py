@@ -4,10 +4,10 @@ import numpy as np
 
 from common.config import Config
 from common.methods.augkd_networks import networks
+from tests.rounding import shaken
 from tests.twins import Twin, twin
 from tests.vectors import Vector
 from tests.vectors.augkd.networks import calibrate
-from tests.vectors.augkd.noise import shaken
 from tests.vectors.augkd.reading import (
     CIFAR,
     IMAGENET,
@@ -89,7 +89,7 @@ def build(backend, vector: Vector, kind: str, config: Config, roles: tuple[str, 
         kind: Key of ``OBJECTIVES``.
         config: The configuration.
         roles: The networks that begin calibrated.
-        shake: Of ``noise.shaken``, for all networks.
+        shake: Seed of ``shaken``, for all networks.
     """
     side = twin(backend.name)
     fixed = {role: shaken(one, shake) for role, one in frozen_networks(side, vector, config, roles).items()}
