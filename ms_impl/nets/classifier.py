@@ -50,6 +50,11 @@ class Classifier(nn.Cell):
         features, _ = self.embed(images, 0, dropout)
         return (features, *self.classify(features))
 
+    def top(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what ``construct`` does, of the maps of point 4."""
+        features = self.tail(maps)
+        return (features, *self.classify(features))
+
     def classify(self, features: Tensor, reversal: float = 0.0) -> tuple[Tensor, Tensor]:
         """Return latent and logits of features (N, D).
 

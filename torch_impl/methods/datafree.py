@@ -30,12 +30,14 @@ class DataFree(LatentObjective):
         optim = config.optim.model_copy(update={"weight_decay": 0.0})
         self.inverting = self.further("generator", self._new_network(described["generator"], trains=True), optim)
         self.restoring = self.further("encoder", self._new_network(described["encoder"], trains=True), optim)
-        self.still = {name: self.unmoved(getattr(self, name), described[name]) for name in ("generator", "encoder")}
-        self.watched = self.unmoved(self.teacher, self.role_config("teacher"))  # hooks stay out of compiled passes
-        self.watch = InputStatistics(self.watched)
+        self.still_generator, self.still_encoder = (
+            self.unmoved(getattr(self, name), described[name]) for name in ("generator", "encoder")
+        )
+        self.watch = InputStatistics(self.unmoved(self.teacher, self.role_config("teacher")))
         self.stored = self.watch.running()
-        self._invert = self.differentiated(self.invert, self.inverting, compile=False)  # graphs keep no hooks
+        self._invert = self.differentiated(self.invert, self.inverting)
         self._generate = Compiled(self.generate, backend.compile)
+        self._observe = Compiled(self.observe, backend.compile)
         self._restore = self.differentiated(self.restore, self.restoring)
 
     def names(self, keys: Sequence[str]) -> tuple[str, ...]:
@@ -104,11 +106,17 @@ class DataFree(LatentObjective):
             dropout: (N, units) of the student.
         """
         images = self.normalise_unit(self.generator(latent))
-        with self.watch:
-            teacher = self.watched(images)[-1]
-            mean, variance = self.watch.collected()
-        student = self.network(images, dropout)[-1]
-        return generator_loss(teacher, student, (mean - self.stored[0], variance - self.stored[1]))
+        teacher, mean, variance = self.watched(images)
+        return generator_loss(teacher, self.network(images, dropout)[-1], (mean, variance))
+
+    def watched(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the teacher's logits of normalised images, and what its BatchNorm sees minus what it remembers.
+
+        Returns:
+            (N, K); means and variances of all channels, (channels,) each.
+        """
+        teacher, mean, variance = self.watch(images)
+        return teacher, mean - self.stored[0], variance - self.stored[1]
 
     def generate(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return images (N, 3, H, W) in [0, 1], the teacher's logits (N, K) and classes (N,) of them.
@@ -132,6 +140,23 @@ class DataFree(LatentObjective):
         restored, mean, log_variance = self.encoder(images, labels, noise)
         return (encoder_loss(restored, latent, mean, log_variance),)
 
+    def observe(self, latent: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
+        """Return what ``judge`` needs of a batch but the student's logits, in evaluation mode, without gradient.
+
+        Args:
+            latent: (N, L) float32.
+            noise: (N, L) float32.
+        Returns:
+            Normalised images (N, 3, H, W), what ``watched`` returns of them, and the encoder's loss ().
+        """
+        with torch.no_grad():
+            images = self.still_generator(latent)
+            seen = self.normalise_unit(images)
+            watched = self.watched(seen)
+            labels = watched[0].argmax(1).to(torch.int32)
+            restored, mean, log_variance = self.still_encoder(images, labels, noise)
+            return (seen, *watched, encoder_loss(restored, latent, mean, log_variance))
+
     def judge(self, latent: np.ndarray, noise: np.ndarray) -> tuple[float, float]:
         """Return the losses of generator and encoder in evaluation mode, means over batches.
 
@@ -146,7 +171,7 @@ class DataFree(LatentObjective):
     def pictures(self, latent: np.ndarray) -> np.ndarray:
         """Return what the generator makes, uint8 (N, 3, H, W) RGB, in evaluation mode."""
         with torch.no_grad():
-            images = self.still["generator"](self.backend.tensor(latent))
+            images = self.still_generator(self.backend.tensor(latent))
         return np.rint(self.backend.numpy(images) * 255.0).astype(np.uint8)
 
     def _learn(self, batch: Mapping[str, np.ndarray]) -> tuple[Done, Done]:
@@ -157,12 +182,5 @@ class DataFree(LatentObjective):
 
     def _judge(self, latent: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            images = self.still["generator"](latent)
-            seen = self.normalise_unit(images)
-            with self.watch:
-                teacher = self.watched(seen)[-1]
-                mean, variance = self.watch.collected()
-            gap = mean - self.stored[0], variance - self.stored[1]
-            loss = generator_loss(teacher, self.logits(seen), gap)[0]
-            restored, mean, log_variance = self.still["encoder"](images, teacher.argmax(1), noise)
-            return loss, encoder_loss(restored, latent, mean, log_variance)
+            images, teacher, *gap, encoder = self._observe(latent, noise)
+            return generator_loss(teacher, self.logits(images), gap)[0], encoder

@@ -51,6 +51,11 @@ class Classifier(nn.Module):
         features, _ = self.embed(images, 0, dropout)
         return (features, *self.classify(features))
 
+    def top(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what ``forward`` does, of the maps of point 4."""
+        features = self.tail(maps)
+        return (features, *self.classify(features))
+
     def classify(self, features: Tensor, reversal: float = 0.0) -> tuple[Tensor, Tensor]:
         """Return latent and logits of features (N, D).
 

@@ -72,6 +72,15 @@ class EfficientNet(nn.Module):
                     column += 1
                 else:
                     x = block(x)
-        features = self.features[len(self.features) - 1](x).mean((2, 3))
         kept = None if dropout is None else dropout[:, column:]
-        return features, self.classifier[1](drop(features, kept, self.rate))
+        return self.top(self.features[len(self.features) - 1](x), kept)
+
+    def top(self, maps: Tensor, dropout: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return what ``forward`` does, of the maps (N, channels, h, w) of the last convolution.
+
+        Args:
+            maps: Its output.
+            dropout: (N, channels) 1 for what is kept before the classifier, 0 for what is dropped; None drops nothing.
+        """
+        features = maps.mean((2, 3))
+        return features, self.classifier[1](drop(features, dropout, self.rate))

@@ -53,5 +53,9 @@ class MobileNetV2(nn.Module):
         Returns:
             Means of the last convolution (N, channels), logits (N, classes).
         """
-        features = self.features(images).mean((2, 3))
+        return self.top(self.features(images), dropout)
+
+    def top(self, maps: Tensor, dropout: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return what ``forward`` does, of the maps (N, channels, h, w) of the last convolution."""
+        features = maps.mean((2, 3))
         return features, self.classifier[1](drop(features, dropout, self.rate))

@@ -56,6 +56,10 @@ class MobileNetV3(nn.Module):
         Returns:
             Means of the last convolution (N, channels), logits (N, classes).
         """
-        features = self.features(images).mean((2, 3))
+        return self.top(self.features(images), dropout)
+
+    def top(self, maps: Tensor, dropout: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return what ``forward`` does, of the maps (N, channels, h, w) of the last convolution."""
+        features = maps.mean((2, 3))
         hidden = self.classifier[1](self.classifier[0](features))
         return features, self.classifier[3](drop(hidden, dropout, self.rate))

@@ -30,9 +30,17 @@ class ShuffleUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride), rounded up; shuffled in two groups."""
+        kept, passed = self.halves(x)
+        return self.shuffled(self.branch1(kept) if self.strided else kept, self.branch2(passed))
+
+    def halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what enters the first branch, or is kept, and what enters the second."""
         half = x.shape[1] // 2
-        kept, passed = (self.branch1(x), x) if self.strided else (x[:, :half], x[:, half:])
-        out = torch.cat([kept, self.branch2(passed)], 1)
+        return (x, x) if self.strided else (x[:, :half], x[:, half:])
+
+    def shuffled(self, kept: Tensor, passed: Tensor) -> Tensor:
+        """Return the channels of both branches, one of each in turn."""
+        out = torch.cat([kept, passed], 1)
         count, channels, height, width = out.shape
         return out.reshape(count, 2, channels // 2, height, width).transpose(1, 2).reshape(out.shape)
 
@@ -66,5 +74,9 @@ class ShuffleNetV2(nn.Module):
             Means of the last convolution (N, channels), logits (N, classes).
         """
         x = self.pool(self.conv1(images))
-        features = self.conv5(self.stage4(self.stage3(self.stage2(x)))).mean((2, 3))
+        return self.top(self.conv5(self.stage4(self.stage3(self.stage2(x)))))
+
+    def top(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what ``forward`` does, of the maps (N, channels, h, w) of the last convolution."""
+        features = maps.mean((2, 3))
         return features, self.fc(features)

@@ -6,11 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Module as Network
 
+from common.errors import UserError
 
-class InputStatistics:
-    """Records mean and variance of the input of every BatchNorm2d while it is entered (``with``).
 
-    Gradients flow through what is recorded. Passes that record are not compiled: graphs keep no hooks.
+class InputStatistics(nn.Module):
+    """A pass of a classifier in evaluation mode that gives mean and variance of the input of every BatchNorm2d too.
+
+    Gradients flow through them.
 
     Attributes:
         names: Paths of the layers, in the network's order.
@@ -18,32 +20,38 @@ class InputStatistics:
     """
 
     def __init__(self, network: Network) -> None:
-        """Hook every BatchNorm2d of a network."""
+        """Watch every BatchNorm2d of a network.
+
+        Raises:
+            UserError: If it has none.
+        """
+        super().__init__()
         layers = [(name, one) for name, one in network.named_modules() if isinstance(one, nn.BatchNorm2d)]
+        if not layers:
+            raise UserError(f"network {type(network).__name__} has no BatchNorm, whose statistics are asked for")
         self.names = [name for name, _ in layers]
         self._layers = [layer for _, layer in layers]
         self.channels = sum(layer.num_features for layer in self._layers)
+        self.network, self._records = network, False
         self._seen: dict[int, tuple[Tensor, Tensor]] = {}
-        self._records = False
         for index, layer in enumerate(self._layers):
             layer.register_forward_pre_hook(partial(self._record, index))
 
-    def __enter__(self) -> "InputStatistics":
-        """Begin to record."""
-        self._seen, self._records = {}, True
-        return self
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return raw logits, and the means and unbiased variances; biased where a layer saw one value a channel.
 
-    def __exit__(self, *error: object) -> None:
-        """Stop; what was recorded is let go."""
-        self._seen, self._records = {}, False
-
-    def collected(self) -> tuple[Tensor, Tensor]:
-        """Return the means and unbiased variances of the last pass, (channels,) each; biased where one value was seen.
-
-        Layers follow each other in the network's order.
+        Args:
+            images: (N, 3, H, W) float32, normalised.
+        Returns:
+            (N, classes), (channels,), (channels,); layers follow each other in the network's order.
         """
-        means, variances = zip(*(self._seen[index] for index in range(len(self._layers))))
-        return torch.cat(means), torch.cat(variances)
+        self._records = True
+        try:
+            logits = self.network(images)[-1]
+            means, variances = zip(*(self._seen[index] for index in range(len(self._layers))))
+        finally:
+            self._seen, self._records = {}, False  # lets the graph go
+        return logits, torch.cat(means), torch.cat(variances)
 
     def running(self) -> tuple[Tensor, Tensor]:
         """Return copies of the running means and variances, (channels,) each, in the same order."""

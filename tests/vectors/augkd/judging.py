@@ -46,10 +46,8 @@ def calibration(vector: Vector, backend) -> Iterator[Check]:
 
 
 def _first_means(side: Twin, network, images: np.ndarray) -> np.ndarray:
-    hook = side.module("nets.statistics").InputStatistics(network)
-    with hook:
-        network(side.tensor(images))
-        return side.numpy(hook.collected()[0])[: network.bn1.num_features]
+    means = side.module("nets.statistics").InputStatistics(network)(side.tensor(images))[1]
+    return side.numpy(means)[: network.bn1.num_features]
 
 
 def validation(vector: Vector, backend) -> Iterator[Check]:
