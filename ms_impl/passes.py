@@ -49,12 +49,7 @@ class Pass:
     """The differentiated form of a method that returns a loss, its parts and, if it likes, further tensors."""
 
     def __init__(
-        self,
-        function: Callable[..., tuple[Tensor, ...]],
-        trained: Trained,
-        backend: Any,
-        scaler: LossScale | None,
-        compile: bool = True,
+        self, function: Callable[..., tuple[Tensor, ...]], trained: Trained, backend: Any, scaler: LossScale | None
     ) -> None:
         """Wrap.
 
@@ -63,14 +58,13 @@ class Pass:
             trained: In whose parameters the first loss is differentiated.
             backend: The opened backend.
             scaler: Multiplies the loss and divides the gradients, for float16; or None.
-            compile: False for what graphs cannot hold, such as hooks.
         """
         self._keys = tuple(inspect.signature(function).parameters)
         self._backend, self._scaler = backend, scaler
         # The update stays outside the compiled part: inside, the graph copies all weights and takes twice the time
         weights = ParameterTuple(trained.optimizer.parameters)
         differentiated = mindspore.value_and_grad(_scaled(function), None, weights, has_aux=True)
-        self._forward = Compiled(differentiated, backend.compile and compile)
+        self._forward = Compiled(differentiated, backend.compile)
 
     def __call__(self, batch: Mapping[str, np.ndarray | Tensor], names: Sequence[str]) -> Done:
         """Run on one batch of this rank; ``names`` are what the losses are called, and tell how many there are."""

@@ -152,11 +152,9 @@ class Objective(nn.Module):
         """Return a network in evaluation mode for good that has the parameters of one that trains, not copies."""
         return share_parameters(network, self._new_network(described))
 
-    def differentiated(
-        self, function: Callable[..., tuple[Tensor, ...]], trained: Trained, compile: bool = True
-    ) -> Pass:
+    def differentiated(self, function: Callable[..., tuple[Tensor, ...]], trained: Trained) -> Pass:
         """Return a method that gives losses with its gradients in the parameters of one network; see ``Pass``."""
-        return Pass(function, trained, self.backend, self._scaler, compile)
+        return Pass(function, trained, self.backend, self._scaler)
 
     def gradients(self, batch: Mapping[str, np.ndarray]) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
         """Return the losses of a batch and the gradient of each trained parameter by name; trains nothing."""

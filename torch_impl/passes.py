@@ -48,12 +48,7 @@ class Pass:
     """The differentiated form of a method that returns a loss, its parts and, if it likes, further tensors."""
 
     def __init__(
-        self,
-        function: Callable[..., tuple[Tensor, ...]],
-        trained: Trained,
-        backend: Any,
-        scaler: LossScale | None,
-        compile: bool = True,
+        self, function: Callable[..., tuple[Tensor, ...]], trained: Trained, backend: Any, scaler: LossScale | None
     ) -> None:
         """Wrap.
 
@@ -62,11 +57,10 @@ class Pass:
             trained: In whose parameters the first loss is differentiated.
             backend: The opened backend.
             scaler: Multiplies the loss and divides the gradients, for float16; or None.
-            compile: False for what graphs cannot hold, such as hooks.
         """
         self._keys = tuple(inspect.signature(function).parameters)
         self._function, self._trained, self._backend, self._scaler = function, trained, backend, scaler
-        self._forward = Compiled(self._scaled, backend.compile and compile)
+        self._forward = Compiled(self._scaled, backend.compile)
 
     def __call__(self, batch: Mapping[str, np.ndarray | Tensor], names: Sequence[str]) -> Done:
         """Run on one batch of this rank; ``names`` are what the losses are called, and tell how many there are."""
