@@ -1,4 +1,4 @@
-"""What the BatchNorm layers of every family of classifiers see: the same in both twins, beside the network's own logits."""
+"""What the BatchNorm layers of every family of classifiers see: the same in both twins, beside the logits."""
 
 import numpy as np
 import pytest
