@@ -5,7 +5,7 @@ IAST's labels: source 0, target 1. The segmentation network is trained to make t
 
 from mindspore import Tensor, ops
 
-from ms_impl.losses import _wide
+from ms_impl.numerics import wide
 
 
 def discriminator_loss(source: Tensor, target: Tensor, kind: str = "mse") -> Tensor:
@@ -27,7 +27,7 @@ def fooling_loss(target: Tensor, kind: str = "mse") -> Tensor:
 
 
 def _against(scores: Tensor, label: float, kind: str) -> Tensor:
-    scores = _wide(scores)
+    scores = wide(scores)
     if kind == "mse":
         return ops.square(scores - label).mean()
     # log(1 + e^s) without overflow, and exact near 0

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import mindspore
 from mindspore import Tensor, ops
 
+from ms_impl.numerics import exp, log_softmax, wide
+
 SIGMAS = (1.0, 2.0, 5.0, 10.0)  # widths of APE's kernels
 _LOG = 1e-5  # added to probabilities before the logarithm, as in SSDA_MME and APE
 _COUNT = 1e-5  # added to the number of images that count
@@ -22,16 +24,16 @@ def cross_entropies(logits: Tensor, label: Tensor) -> Tensor:
     Returns:
         (N,), at least float32.
     """
-    log_p = _log_softmax(_wide(logits))
+    log_p = log_softmax(logits)
     chosen = ops.arange(log_p.shape[1]).astype(mindspore.int32) == label.astype(mindspore.int32).expand_dims(1)
     return -(log_p * chosen.astype(log_p.dtype)).sum(axis=1)
 
 
 def pseudo_targets(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Return the class of the largest logit, the first on ties, (N,) int32, and its probability (N,); no gradient."""
-    log_p = _log_softmax(_wide(ops.stop_gradient(logits)))
+    log_p = log_softmax(ops.stop_gradient(logits))
     label = log_p.argmax(axis=1).astype(mindspore.int32)
-    return label, _exp(log_p.max(axis=1))
+    return label, exp(log_p.max(axis=1))
 
 
 def confident_cross_entropy(logits: Tensor) -> Tensor:
@@ -56,14 +58,14 @@ def distillation(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> 
     Returns:
         () not negative.
     """
-    log_q = ops.stop_gradient(_log_softmax(_wide(teacher) / temperature))
-    log_p = _log_softmax(_wide(student) / temperature)
-    return temperature**2 * (_exp(log_q) * (log_q - log_p)).sum(axis=1).mean()
+    log_q = ops.stop_gradient(log_softmax(wide(teacher) / temperature))
+    log_p = log_softmax(wide(student) / temperature)
+    return temperature**2 * (exp(log_q) * (log_q - log_p)).sum(axis=1).mean()
 
 
 def entropies(logits: Tensor) -> Tensor:
     """Return ``-sum_c p log(p + 1e-5)`` of each image, (N,), at least float32."""
-    p = _exp(_log_softmax(_wide(logits)))
+    p = exp(log_softmax(logits))
     return -(p * ops.log(p + _LOG)).sum(axis=1)
 
 
@@ -108,8 +110,8 @@ def consistency(perturbed: Tensor, clean: Tensor) -> Tensor:
         perturbed: (N, D).
         clean: (N, D).
     """
-    log_q = _log_softmax(_wide(clean))
-    return (_exp(log_q) * (log_q - _log_softmax(_wide(perturbed)))).mean()
+    log_q = log_softmax(clean)
+    return (exp(log_q) * (log_q - log_softmax(perturbed))).mean()
 
 
 def direction(x: Tensor) -> Tensor:
@@ -120,27 +122,8 @@ def direction(x: Tensor) -> Tensor:
 
 def _kernel(a: Tensor, b: Tensor, sigmas: Sequence[float]) -> Tensor:
     """Return the mean of the kernel over all pairs, less the number of kernels: constants cancel in the discrepancy."""
-    distances = ops.square(_wide(a).expand_dims(1) - _wide(b).expand_dims(0)).sum(axis=2)
+    distances = ops.square(wide(a).expand_dims(1) - wide(b).expand_dims(0)).sum(axis=2)
     total = 0.0
     for sigma in sigmas:
         total = total + ops.expm1(-distances / (2.0 * sigma**2)).mean()
     return total
-
-
-def _log_softmax(logits: Tensor) -> Tensor:
-    """Log softmax over the classes; by expm1 and log1p, which are exact to rounding where exp and log are not.
-
-    One is added to each term, not to their sum: with many classes the sum would lose the digits.
-    """
-    shifted = logits - ops.stop_gradient(logits.max(axis=1, keepdims=True))
-    return shifted - ops.log1p(_exp(shifted).sum(axis=1, keepdims=True) - 1.0)
-
-
-def _exp(x: Tensor) -> Tensor:
-    """Exponential of numbers <= 0 with an absolute error of rounding."""
-    return ops.expm1(x) + 1.0
-
-
-def _wide(x: Tensor) -> Tensor:
-    """Return half-precision numbers as float32, others as they are."""
-    return x.astype(mindspore.float32) if x.dtype in (mindspore.float16, mindspore.bfloat16) else x

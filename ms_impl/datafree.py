@@ -6,10 +6,10 @@ function says that it returns a mean.
 
 import math
 
-import mindspore
 from mindspore import Tensor, ops
 
 from ms_impl.nets.latent import one_hot
+from ms_impl.numerics import exp, log_softmax, log_sum_exp, wide
 
 ENTROPY, PRIOR, LABEL = 20.0, 0.00025, 0.1  # weights: generator's entropy, encoder's prior, anchor's cross entropy
 _LEAST = 1e-8  # probabilities of a target are at least this
@@ -18,7 +18,7 @@ _TINY = 1e-30
 
 def cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the cross entropy of every sample, (N,)."""
-    return -(_log_softmax(logits) * one_hot(labels, logits.shape[1])).sum(1)
+    return -(log_softmax(logits) * one_hot(labels, logits.shape[1])).sum(1)
 
 
 def kl_divergence(logits: Tensor, target: Tensor, temperature: float = 1.0) -> Tensor:
@@ -26,8 +26,8 @@ def kl_divergence(logits: Tensor, target: Tensor, temperature: float = 1.0) -> T
 
     The target's probabilities are at least 1e-8, without gradient there.
     """
-    log_q = ops.maximum(_log_softmax(target / temperature), math.log(_LEAST))
-    return _exp(log_q) * (log_q - _log_softmax(logits / temperature)) * temperature**2
+    log_q = ops.maximum(log_softmax(target / temperature), math.log(_LEAST))
+    return exp(log_q) * (log_q - log_softmax(logits / temperature)) * temperature**2
 
 
 def js_divergence(logits: Tensor, target: Tensor, temperature: float = 1.0) -> Tensor:
@@ -35,8 +35,8 @@ def js_divergence(logits: Tensor, target: Tensor, temperature: float = 1.0) -> T
 
     Only the target is tempered, as in the official code.
     """
-    log_p, log_q = _log_softmax(logits), _log_softmax(target / temperature)
-    middle = (_exp(log_p) + _exp(log_q)) / 2
+    log_p, log_q = log_softmax(logits), log_softmax(target / temperature)
+    middle = (exp(log_p) + exp(log_q)) / 2
     return middle * (2 * ops.log(ops.maximum(middle, _TINY)) - log_p - log_q)
 
 
@@ -67,7 +67,7 @@ def generator_loss(teacher: Tensor, student: Tensor, gap: tuple[Tensor, Tensor])
         Five (): the loss ``ce - kl + 20 * entropy + statistics``, and these four: mean cross entropy, mean
         KL(teacher || student), ``sum p log10 p`` of the batch's mean prediction, the two norms of the gap together.
     """
-    entropy = _negative_entropy(_exp(_log_softmax(teacher)).mean(0))
+    entropy = _negative_entropy(exp(log_softmax(teacher)).mean(0))
     certainty = cross_entropies(teacher, teacher.argmax(1)).mean()
     divergence, statistics = kl_divergence(student, teacher).sum(1).mean(), norm(gap[0]) + norm(gap[1])
     return certainty - divergence + ENTROPY * entropy + statistics, certainty, divergence, entropy, statistics
@@ -78,7 +78,7 @@ def conditional_generator_loss(teacher: Tensor, student: Tensor, labels: Tensor,
 
     ``(-KL + CE(teacher, label) + 20 * sum p log10 p + norms) / N``, with sums over the batch but one pair of norms.
     """
-    entropy = _negative_entropy(_exp(_log_softmax(teacher)))
+    entropy = _negative_entropy(exp(log_softmax(teacher)))
     total = cross_entropies(teacher, labels).sum() - kl_divergence(student, teacher).sum() + ENTROPY * entropy
     return (total + norm(gap[0]) + norm(gap[1])) / teacher.shape[0]
 
@@ -112,10 +112,10 @@ def uncertainty(logits: Tensor, temperature: float = 1.0, mode: str = "energy") 
             largest probability, not tempered.
     """
     if mode == "energy":
-        scaled = _wide(logits) / temperature
+        scaled = wide(logits) / temperature
         largest = ops.stop_gradient(scaled.max(axis=1, keepdims=True))
-        return -temperature * (largest + _log_sum_exp(scaled - largest)).squeeze(1)
-    return 1.0 - _exp(_log_softmax(logits)).max(axis=1)
+        return -temperature * (largest + log_sum_exp(scaled - largest)).squeeze(1)
+    return 1.0 - exp(log_softmax(logits)).max(axis=1)
 
 
 def anchor_loss(
@@ -153,28 +153,3 @@ def norm(x: Tensor) -> Tensor:
 def _negative_entropy(p: Tensor) -> Tensor:
     """Return the sum of ``p log10 p``; 0 for a probability of 0."""
     return (p * ops.log(ops.maximum(p, _TINY))).sum() / math.log(10.0)
-
-
-def _log_softmax(logits: Tensor) -> Tensor:
-    logits = _wide(logits)
-    shifted = logits - ops.stop_gradient(logits.max(axis=1, keepdims=True))
-    return shifted - _log_sum_exp(shifted)
-
-
-def _log_sum_exp(x: Tensor) -> Tensor:
-    """Logarithm of the sum of exponentials of each row, whose largest number must be 0: (N, 1).
-
-    The CPU's exp and log are low by 5e-7 on average, which a divergence, a small difference of logarithms, would
-    show; expm1 and log1p are exact to rounding.
-    """
-    return ops.log1p(ops.expm1(x).sum(axis=1, keepdims=True) + (x.shape[1] - 1))
-
-
-def _exp(x: Tensor) -> Tensor:
-    """Exponential of numbers <= 0 with an absolute error of rounding."""
-    return ops.expm1(x) + 1.0
-
-
-def _wide(x: Tensor) -> Tensor:
-    """Return half-precision numbers as float32, others as they are."""
-    return x.astype(mindspore.float32) if x.dtype in (mindspore.float16, mindspore.bfloat16) else x

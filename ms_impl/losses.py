@@ -8,12 +8,14 @@ import math
 import mindspore
 from mindspore import Tensor, ops
 
+from ms_impl.numerics import exp, log_softmax, log_sum_exp, wide
+
 IGNORED = 255
 
 
 def upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize (N, C, h, w) to (N, C, H, W) = ``size``, bilinear with aligned corners, at least in float32."""
-    return ops.interpolate(_wide(logits), size=size, mode="bilinear", align_corners=True)
+    return ops.interpolate(wide(logits), size=size, mode="bilinear", align_corners=True)
 
 
 def cross_entropy(logits: Tensor, label: Tensor, over: str = "valid") -> Tensor:
@@ -35,13 +37,6 @@ def cross_entropy(logits: Tensor, label: Tensor, over: str = "valid") -> Tensor:
     return -(picked * valid.astype(mindspore.float32)).sum() / ops.maximum(pixels, 1.0)
 
 
-def log_softmax(logits: Tensor) -> Tensor:
-    """Return the logarithm of ``softmax``, in the same form."""
-    wide = _wide(logits)  # the built-in one is slower in the backward pass
-    shifted = wide - ops.stop_gradient(wide.max(axis=1, keepdims=True))
-    return shifted - _log_sum_exp(shifted, 1)
-
-
 def of_class(values: Tensor, label: Tensor) -> Tensor:
     """Return each item's value at its own class.
 
@@ -56,7 +51,7 @@ def of_class(values: Tensor, label: Tensor) -> Tensor:
 
 def softmax(logits: Tensor) -> Tensor:
     """Return class probabilities of (N, C, ...) logits, at least in float32."""
-    return ops.softmax(_wide(logits), axis=1)
+    return ops.softmax(wide(logits), axis=1)
 
 
 def valid_pixels(label: Tensor) -> Tensor:
@@ -132,24 +127,5 @@ def _teacher(
     else:
         each = ops.stack([log_softmax(upsample(one, size) / temperature) for one in teachers])
         largest = each.max(axis=0, keepdims=True)
-        log_q = (largest + _log_sum_exp(each - largest, 0)).squeeze(0) - math.log(len(teachers))
-    return _exp(log_q), log_q
-
-
-def _log_sum_exp(x: Tensor, axis: int) -> Tensor:
-    """Logarithm of the sum of exponentials along an axis, which stays; the largest number there must be 0.
-
-    The CPU's exp and log are low by 5e-7 on average, which a distillation loss, a small difference of logarithms,
-    would show; expm1 and log1p are exact to rounding.
-    """
-    return ops.log1p(ops.expm1(x).sum(axis=axis, keepdims=True) + (x.shape[axis] - 1))
-
-
-def _exp(x: Tensor) -> Tensor:
-    """Exponential of numbers <= 0 with an absolute error of rounding."""
-    return ops.expm1(x) + 1.0
-
-
-def _wide(x: Tensor) -> Tensor:
-    """Return half-precision numbers as float32, others as they are."""
-    return x.astype(mindspore.float32) if x.dtype in (mindspore.float16, mindspore.bfloat16) else x
+        log_q = (largest + log_sum_exp(each - largest, 0)).squeeze(0) - math.log(len(teachers))
+    return exp(log_q), log_q

@@ -7,7 +7,8 @@ The official code divides both by the number of classes once more than the paper
 import mindspore
 from mindspore import Tensor, ops
 
-from ms_impl.losses import IGNORED, _exp, _wide, cross_entropy, log_softmax, valid_pixels
+from ms_impl.losses import IGNORED, cross_entropy, valid_pixels
+from ms_impl.numerics import exp, log_softmax
 
 
 def pseudo_label_loss(logits: Tensor, label: Tensor, empty: str = "zero") -> Tensor:
@@ -33,7 +34,7 @@ def uniform_divergence(logits: Tensor, label: Tensor, empty: str = "zero") -> Te
         logits, label: As for ``pseudo_label_loss``.
         empty: What no labelled pixel gives: ``"zero"``, without gradient, or ``"nan"`` with one of NaN.
     """
-    log_p = log_softmax(_wide(logits))
+    log_p = log_softmax(logits)
     return -_mean(log_p.mean(axis=1), label != IGNORED, empty) / logits.shape[1]
 
 
@@ -44,8 +45,8 @@ def ignored_entropy(logits: Tensor, label: Tensor, empty: str = "zero") -> Tenso
         logits, label: As for ``pseudo_label_loss``.
         empty: What no ignored pixel gives: ``"zero"``, without gradient, or ``"nan"`` with one of NaN.
     """
-    log_p = log_softmax(_wide(logits))
-    return -_mean((_exp(log_p) * log_p).sum(axis=1), label == IGNORED, empty) / logits.shape[1]
+    log_p = log_softmax(logits)
+    return -_mean((exp(log_p) * log_p).sum(axis=1), label == IGNORED, empty) / logits.shape[1]
 
 
 def _mean(values: Tensor, region: Tensor, empty: str) -> Tensor:

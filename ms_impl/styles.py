@@ -1,7 +1,8 @@
 """Styles of images as statistics of their maps, and their transfer (S3D, WACV 2022; AdaIN, Huang & Belongie, 2017)."""
 
-import mindspore
 from mindspore import Tensor, ops
+
+from ms_impl.numerics import wide
 
 Style = tuple[Tensor, Tensor]  # mean and variance, (N, C, 1, 1) each
 _EPS = 1e-6
@@ -12,7 +13,7 @@ def style_of(x: Tensor) -> Style:
 
     Maps of a single pixel have no variance: H * W must be larger than 1.
     """
-    x = _wide(ops.stop_gradient(x))
+    x = wide(ops.stop_gradient(x))
     pixels = x.shape[2] * x.shape[3]
     mean = x.mean(axis=(2, 3), keep_dims=True)
     return mean, ops.square(x - mean).sum(axis=(2, 3), keepdims=True) / (pixels - 1)
@@ -36,9 +37,4 @@ def transfer(x: Tensor, own: Style, other: Style, mix: Tensor) -> Tensor:
     own_std, other_std = ops.sqrt(own[1] + _EPS), ops.sqrt(other[1] + _EPS)
     mean = share * other[0] + (1.0 - share) * own[0]
     std = share * other_std + (1.0 - share) * own_std
-    return (_wide(x) - own[0]) / own_std * std + mean
-
-
-def _wide(x: Tensor) -> Tensor:
-    """Return half-precision numbers as float32, others as they are."""
-    return x.astype(mindspore.float32) if x.dtype in (mindspore.float16, mindspore.bfloat16) else x
+    return (wide(x) - own[0]) / own_std * std + mean

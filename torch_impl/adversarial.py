@@ -3,9 +3,10 @@
 IAST's labels: source 0, target 1. The segmentation network is trained to make target maps look like source.
 """
 
-import torch
 from torch import Tensor
 from torch.nn import functional
+
+from torch_impl.numerics import wide
 
 
 def discriminator_loss(source: Tensor, target: Tensor, kind: str = "mse") -> Tensor:
@@ -27,7 +28,7 @@ def fooling_loss(target: Tensor, kind: str = "mse") -> Tensor:
 
 
 def _against(scores: Tensor, label: float, kind: str) -> Tensor:
-    scores = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+    scores = wide(scores)
     if kind == "mse":
         return (scores - label).square().mean()
     return (functional.softplus(scores) - label * scores).mean()

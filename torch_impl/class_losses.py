@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from torch_impl.numerics import exp, log_softmax, wide
+
 SIGMAS = (1.0, 2.0, 5.0, 10.0)  # widths of APE's kernels
 _LOG = 1e-5  # added to probabilities before the logarithm, as in SSDA_MME and APE
 _COUNT = 1e-5  # added to the number of images that count
@@ -23,12 +25,12 @@ def cross_entropies(logits: Tensor, label: Tensor) -> Tensor:
     Returns:
         (N,), at least float32.
     """
-    return functional.cross_entropy(_wide(logits), label.long(), reduction="none")
+    return functional.cross_entropy(wide(logits), label.long(), reduction="none")
 
 
 def pseudo_targets(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Return the class of the largest logit, the first on ties, (N,) int64, and its probability (N,); no gradient."""
-    probabilities = _wide(logits.detach()).softmax(dim=1)
+    probabilities = wide(logits.detach()).softmax(dim=1)
     label = probabilities.argmax(dim=1)
     return label, probabilities.amax(dim=1)
 
@@ -55,14 +57,14 @@ def distillation(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> 
     Returns:
         () not negative.
     """
-    log_q = functional.log_softmax(_wide(teacher.detach()) / temperature, dim=1)
-    log_p = functional.log_softmax(_wide(student) / temperature, dim=1)
-    return temperature**2 * (log_q.exp() * (log_q - log_p)).sum(dim=1).mean()
+    log_q = log_softmax(wide(teacher.detach()) / temperature)
+    log_p = log_softmax(wide(student) / temperature)
+    return temperature**2 * (exp(log_q) * (log_q - log_p)).sum(dim=1).mean()
 
 
 def entropies(logits: Tensor) -> Tensor:
     """Return ``-sum_c p log(p + 1e-5)`` of each image, (N,), at least float32."""
-    p = _wide(logits).softmax(dim=1)
+    p = wide(logits).softmax(dim=1)
     return -(p * (p + _LOG).log()).sum(dim=1)
 
 
@@ -107,8 +109,8 @@ def consistency(perturbed: Tensor, clean: Tensor) -> Tensor:
         perturbed: (N, D).
         clean: (N, D).
     """
-    log_q = functional.log_softmax(_wide(clean), dim=1)
-    return (log_q.exp() * (log_q - functional.log_softmax(_wide(perturbed), dim=1))).mean()
+    log_q = log_softmax(clean)
+    return (exp(log_q) * (log_q - log_softmax(perturbed))).mean()
 
 
 def direction(x: Tensor) -> Tensor:
@@ -119,10 +121,5 @@ def direction(x: Tensor) -> Tensor:
 
 def _kernel(a: Tensor, b: Tensor, sigmas: Sequence[float]) -> Tensor:
     """Return the mean of the kernel over all pairs, less the number of kernels: constants cancel in the discrepancy."""
-    distances = (_wide(a)[:, None] - _wide(b)[None]).square().sum(dim=2)
+    distances = (wide(a)[:, None] - wide(b)[None]).square().sum(dim=2)
     return sum(torch.expm1(-distances / (2.0 * sigma**2)).mean() for sigma in sigmas)
-
-
-def _wide(x: Tensor) -> Tensor:
-    """Return half-precision numbers as float32, others as they are."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -6,7 +6,8 @@ All take raw logits and compute at least in float32.
 import torch
 from torch import Tensor
 
-from torch_impl.losses import IGNORED, log_softmax, of_class, softmax, upsample
+from torch_impl.losses import IGNORED, of_class, softmax, upsample
+from torch_impl.numerics import log_softmax
 
 
 def ohem_cross_entropy(logits: Tensor, label: Tensor, threshold: float = 0.7, min_kept: int = 100_000) -> Tensor:

@@ -8,9 +8,9 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from torch_impl.nets.latent import one_hot
+from torch_impl.numerics import exp, log_softmax, wide
 
 ENTROPY, PRIOR, LABEL = 20.0, 0.00025, 0.1  # weights: generator's entropy, encoder's prior, anchor's cross entropy
 _LEAST = 1e-8  # probabilities of a target are at least this
@@ -19,7 +19,7 @@ _TINY = 1e-30
 
 def cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the cross entropy of every sample, (N,)."""
-    return -(_log_softmax(logits) * one_hot(labels, logits.shape[1]).to(logits.dtype)).sum(1)
+    return -(log_softmax(logits) * one_hot(labels, logits.shape[1]).to(logits.dtype)).sum(1)
 
 
 def kl_divergence(logits: Tensor, target: Tensor, temperature: float = 1.0) -> Tensor:
@@ -27,8 +27,8 @@ def kl_divergence(logits: Tensor, target: Tensor, temperature: float = 1.0) -> T
 
     The target's probabilities are at least 1e-8, without gradient there.
     """
-    log_q = _log_softmax(target / temperature).clamp(min=math.log(_LEAST))
-    return log_q.exp() * (log_q - _log_softmax(logits / temperature)) * temperature**2
+    log_q = log_softmax(target / temperature).clamp(min=math.log(_LEAST))
+    return exp(log_q) * (log_q - log_softmax(logits / temperature)) * temperature**2
 
 
 def js_divergence(logits: Tensor, target: Tensor, temperature: float = 1.0) -> Tensor:
@@ -36,8 +36,8 @@ def js_divergence(logits: Tensor, target: Tensor, temperature: float = 1.0) -> T
 
     Only the target is tempered, as in the official code.
     """
-    log_p, log_q = _log_softmax(logits), _log_softmax(target / temperature)
-    middle = (log_p.exp() + log_q.exp()) / 2
+    log_p, log_q = log_softmax(logits), log_softmax(target / temperature)
+    middle = (exp(log_p) + exp(log_q)) / 2
     return middle * (2 * middle.clamp(min=_TINY).log() - log_p - log_q)
 
 
@@ -68,7 +68,7 @@ def generator_loss(teacher: Tensor, student: Tensor, gap: tuple[Tensor, Tensor])
         Five (): the loss ``ce - kl + 20 * entropy + statistics``, and these four: mean cross entropy, mean
         KL(teacher || student), ``sum p log10 p`` of the batch's mean prediction, the two norms of the gap together.
     """
-    entropy = _negative_entropy(functional.softmax(_wide(teacher), dim=1).mean(0))
+    entropy = _negative_entropy(exp(log_softmax(teacher)).mean(0))
     certainty = cross_entropies(teacher, teacher.argmax(1)).mean()
     divergence, statistics = kl_divergence(student, teacher).sum(1).mean(), norm(gap[0]) + norm(gap[1])
     return certainty - divergence + ENTROPY * entropy + statistics, certainty, divergence, entropy, statistics
@@ -79,7 +79,7 @@ def conditional_generator_loss(teacher: Tensor, student: Tensor, labels: Tensor,
 
     ``(-KL + CE(teacher, label) + 20 * sum p log10 p + norms) / N``, with sums over the batch but one pair of norms.
     """
-    entropy = _negative_entropy(functional.softmax(_wide(teacher), dim=1))
+    entropy = _negative_entropy(exp(log_softmax(teacher)))
     total = cross_entropies(teacher, labels).sum() - kl_divergence(student, teacher).sum() + ENTROPY * entropy
     return (total + norm(gap[0]) + norm(gap[1])) / teacher.shape[0]
 
@@ -113,8 +113,8 @@ def uncertainty(logits: Tensor, temperature: float = 1.0, mode: str = "energy") 
             largest probability, not tempered.
     """
     if mode == "energy":
-        return -temperature * torch.logsumexp(_wide(logits) / temperature, 1)
-    return 1.0 - functional.softmax(_wide(logits), dim=1).amax(1)
+        return -temperature * torch.logsumexp(wide(logits) / temperature, 1)
+    return 1.0 - exp(log_softmax(logits)).amax(1)
 
 
 def anchor_loss(
@@ -152,12 +152,3 @@ def norm(x: Tensor) -> Tensor:
 def _negative_entropy(p: Tensor) -> Tensor:
     """Return the sum of ``p log10 p``; 0 for a probability of 0."""
     return (p * p.clamp(min=_TINY).log()).sum() / math.log(10.0)
-
-
-def _log_softmax(logits: Tensor) -> Tensor:
-    return functional.log_softmax(_wide(logits), dim=1)
-
-
-def _wide(x: Tensor) -> Tensor:
-    """Return half-precision numbers as float32, others as they are."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

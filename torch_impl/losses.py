@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from torch_impl.numerics import exp, log_softmax, wide
+
 IGNORED = 255
 
 
 def upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize (N, C, h, w) to (N, C, H, W) = ``size``, bilinear with aligned corners, at least in float32."""
-    return functional.interpolate(_wide(logits), size=size, mode="bilinear", align_corners=True)
+    return functional.interpolate(wide(logits), size=size, mode="bilinear", align_corners=True)
 
 
 def cross_entropy(logits: Tensor, label: Tensor, over: str = "valid") -> Tensor:
@@ -29,14 +31,9 @@ def cross_entropy(logits: Tensor, label: Tensor, over: str = "valid") -> Tensor:
         () float32; 0 with zero gradient when no pixel is valid.
     """
     target = torch.where(label >= 0, label, IGNORED).long()
-    total = functional.cross_entropy(_wide(logits), target, ignore_index=IGNORED, reduction="sum")
+    total = functional.cross_entropy(wide(logits), target, ignore_index=IGNORED, reduction="sum")
     pixels = (label >= 0).sum().float() if over == "all" else valid_pixels(label)
     return total / pixels.clamp(min=1)
-
-
-def log_softmax(logits: Tensor) -> Tensor:
-    """Return the logarithm of ``softmax``, in the same form."""
-    return functional.log_softmax(_wide(logits), dim=1)
 
 
 def of_class(values: Tensor, label: Tensor) -> Tensor:
@@ -53,7 +50,7 @@ def of_class(values: Tensor, label: Tensor) -> Tensor:
 
 def softmax(logits: Tensor) -> Tensor:
     """Return class probabilities of (N, C, ...) logits, at least in float32."""
-    return functional.softmax(_wide(logits), dim=1)
+    return functional.softmax(wide(logits), dim=1)
 
 
 def valid_pixels(label: Tensor) -> Tensor:
@@ -106,7 +103,7 @@ def distillation_kl(
     Returns:
         () float32, not negative.
     """
-    log_p = functional.log_softmax(upsample(student, size) / temperature, dim=1)
+    log_p = log_softmax(upsample(student, size) / temperature)
     q, log_q = _teacher(teachers, size, temperature, ensemble)
     factor = temperature * temperature if t2 else 1.0
     pixels = (q * (log_q - log_p)).sum(dim=1)
@@ -123,13 +120,8 @@ def _teacher(
     """Return the ensemble's probabilities and their logarithms, (N, C, H, W), without gradient."""
     with torch.no_grad():
         if ensemble == "logits":  # averaging commutes with upsampling
-            log_q = functional.log_softmax(upsample(sum(teachers) / len(teachers), size) / temperature, dim=1)
+            log_q = log_softmax(upsample(sum(teachers) / len(teachers), size) / temperature)
         else:
-            each = torch.stack([functional.log_softmax(upsample(one, size) / temperature, dim=1) for one in teachers])
+            each = torch.stack([log_softmax(upsample(one, size) / temperature) for one in teachers])
             log_q = each.logsumexp(dim=0) - math.log(len(teachers))
-    return log_q.exp(), log_q
-
-
-def _wide(x: Tensor) -> Tensor:
-    """Return half-precision numbers as float32, others as they are."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    return exp(log_q), log_q

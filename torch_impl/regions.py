@@ -6,9 +6,9 @@ The official code divides both by the number of classes once more than the paper
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from torch_impl.losses import IGNORED, cross_entropy, valid_pixels
+from torch_impl.numerics import exp, log_softmax
 
 
 def pseudo_label_loss(logits: Tensor, label: Tensor, empty: str = "zero") -> Tensor:
@@ -34,7 +34,7 @@ def uniform_divergence(logits: Tensor, label: Tensor, empty: str = "zero") -> Te
         logits, label: As for ``pseudo_label_loss``.
         empty: What no labelled pixel gives: ``"zero"``, without gradient, or ``"nan"`` with one of NaN.
     """
-    log_p = functional.log_softmax(_wide(logits), dim=1)
+    log_p = log_softmax(logits)
     return -_mean(log_p.mean(dim=1), label != IGNORED, empty) / logits.shape[1]
 
 
@@ -45,14 +45,10 @@ def ignored_entropy(logits: Tensor, label: Tensor, empty: str = "zero") -> Tenso
         logits, label: As for ``pseudo_label_loss``.
         empty: What no ignored pixel gives: ``"zero"``, without gradient, or ``"nan"`` with one of NaN.
     """
-    log_p = functional.log_softmax(_wide(logits), dim=1)
-    return -_mean((log_p.exp() * log_p).sum(dim=1), label == IGNORED, empty) / logits.shape[1]
+    log_p = log_softmax(logits)
+    return -_mean((exp(log_p) * log_p).sum(dim=1), label == IGNORED, empty) / logits.shape[1]
 
 
 def _mean(values: Tensor, region: Tensor, empty: str) -> Tensor:
     count = region.sum().to(values.dtype)
     return (values * region).sum() / (count.clamp(min=1.0) if empty == "zero" else count)
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from torch_impl.numerics import wide
+
 Style = tuple[Tensor, Tensor]  # mean and variance, (N, C, 1, 1) each
 _EPS = 1e-6
 
@@ -12,7 +14,7 @@ def style_of(x: Tensor) -> Style:
 
     Maps of a single pixel have no variance: H * W must be larger than 1.
     """
-    x = _wide(x.detach())
+    x = wide(x.detach())
     pixels = x.shape[2] * x.shape[3]
     mean = x.mean(dim=(2, 3), keepdim=True)
     return mean, (x - mean).square().sum(dim=(2, 3), keepdim=True) / (pixels - 1)
@@ -36,9 +38,4 @@ def transfer(x: Tensor, own: Style, other: Style, mix: Tensor) -> Tensor:
     own_std, other_std = torch.sqrt(own[1] + _EPS), torch.sqrt(other[1] + _EPS)
     mean = share * other[0] + (1.0 - share) * own[0]
     std = share * other_std + (1.0 - share) * own_std
-    return (_wide(x) - own[0]) / own_std * std + mean
-
-
-def _wide(x: Tensor) -> Tensor:
-    """Return half-precision numbers as float32, others as they are."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    return (wide(x) - own[0]) / own_std * std + mean

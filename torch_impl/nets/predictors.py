@@ -1,9 +1,9 @@
 """Classifiers of normalised features over a temperature (Chen et al., ICLR 2019; as in MME, APE and S3D)."""
 
-import torch
 from torch import Tensor, nn
 
 from common.networks.classifier import DEEP
+from torch_impl.numerics import wide
 
 _SMALLEST = 1e-12  # norm; shorter vectors are divided by it
 
@@ -20,7 +20,7 @@ def reverse_gradient(x: Tensor, factor: float) -> Tensor:
 
 def normalise(x: Tensor) -> Tensor:
     """Return the rows of (N, D) divided by their length, which counts as 1e-12 at least; at least in float32."""
-    x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    x = wide(x)
     return x / x.square().sum(dim=1, keepdim=True).sqrt().clamp(min=_SMALLEST)
 
 
