@@ -31,6 +31,19 @@ def graphs_given_back():
         mindspore.ms_memory_recycle()
 
 
+@pytest.fixture(scope="module")
+def backends():
+    """Both backends on the CPU, op by op, by name; skips the file where either framework is not installed."""
+    from common.backends import open_backend
+    from tests.twins import TWINS, need_both
+
+    need_both()
+    opened = {name: open_backend(name, device="cpu", compile=False) for name in TWINS}
+    yield opened
+    for backend in opened.values():
+        backend.close()
+
+
 @pytest.fixture(params=["torch", "mindspore"])
 def side(request):
     """Each twin in turn (``tests.twins.Twin``); skips the one whose framework is not installed."""

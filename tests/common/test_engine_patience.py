@@ -4,7 +4,7 @@ from pathlib import Path
 
 from common import checkpoint
 from common.run_folder import RunFolder
-from tests.common.test_engine import STEPS, config, run, stages
+from tests.common.engine_runs import STEPS, config, run, stages
 
 
 def restless(patience: int | None):

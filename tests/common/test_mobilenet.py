@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from common.draws import generator
-from common.dropout import draw_kept
+from common.methods.class_samples import dropout
+from common.methods.samples import Draws
 from common.mobilenet import divisible, efficientnet_b0, mobilenet_v2, mobilenet_v3
 from common.networks.mobile import EfficientNetConfig, MobileNetV3Config, ShuffleNetV2Config
 
@@ -38,14 +38,14 @@ def test_paths_are_dropped_more_often_the_deeper_they_are():
 
 @pytest.mark.parametrize("config", [MobileNetV3Config(), EfficientNetConfig(), MobileNetV3Config(dropout=0.5)])
 def test_dropout_keeps_the_share_that_the_rate_leaves(config):
-    kept = draw_kept(generator(0, "kept"), config, 400)
+    kept = dropout(config, Draws(0, "stage"), "kept", range(400))
     assert kept.shape == (400, config.dropout_units())
-    assert kept.dtype == np.float32
-    assert set(np.unique(kept)) == {0.0, 1.0}
+    assert kept.dtype == np.uint8
+    assert set(np.unique(kept)) == {0, 1}
     assert kept.mean() == pytest.approx(1 - np.mean(config.dropout_rate()), abs=0.01)
-    assert np.array_equal(kept, draw_kept(generator(0, "kept"), config, 400))
+    assert np.array_equal(kept[7:9], dropout(config, Draws(0, "stage"), "kept", [7, 8]))
 
 
 @pytest.mark.parametrize("config", [ShuffleNetV2Config(), MobileNetV3Config(dropout=0.0)])
 def test_a_network_without_dropout_draws_nothing(config):
-    assert draw_kept(generator(0, "kept"), config, 4) is None
+    assert dropout(config, Draws(0, "stage"), "kept", range(4)) is None

@@ -9,7 +9,7 @@ import pytest
 
 from common.data.labels import CLASS_SETS
 from common.preview import batch_sheet
-from tests.common.methods.test_ddm import builder
+from tests.common.methods.ddm_batches import builder
 from tests.common.methods.worlds import config
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ from common.report.chart import line_chart, ticks
 from common.report.collect import read_run
 from common.report.page import main_stages, write_report
 from common.report.tables import Table, difference, number
-from tests.common.test_engine import config, run, stages
+from tests.common.engine_runs import config, run, stages
 from tests.fake_backend import FakeBackend
 
 PUBLISHED = [{"row": "student", "metric": "mIoU", "value": 57.1, "source": "table 1"}]

@@ -10,7 +10,7 @@ from common.checkpoint import read_json
 from common.run_folder import RunFolder
 from common.stage import Stage, reference
 from common.stop import Stopped
-from tests.common.test_engine import config, final_state, losses, run, stage_batches
+from tests.common.engine_runs import config, final_state, losses, run, stage_batches
 
 
 def stages(lr: float = 0.05, snapshot: int = 4) -> list[Stage]:

@@ -5,14 +5,15 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from common import checkpoint
 from common.checkpoint import read_json
 from common.config import dump
 from common.log import read_journal
 from common.report.collect import read_run
 from common.report.page import write_report
 from common.stage import Stage
-from tests.common.test_engine import STEPS, config, data, run, stages
-from tests.fake_backend import FakeDataset
+from tests.common.engine_runs import STEPS, config, data, run, stages
+from tests.fake_backend import FakeBackend, FakeDataset
 
 TESTED = {**vars(data()), "test": FakeDataset(6, 40)}
 
@@ -95,3 +96,21 @@ def test_a_stage_that_is_no_row_may_be_judged(tmp_path: Path) -> None:
     assert scores(tmp_path, "teacher") == {}
     best = read_json(next((tmp_path / "stages/teacher/best").iterdir()) / "state.json")
     assert best["step"] == config().train.evaluate_every
+
+
+def test_the_best_weights_are_handed_on_when_asked(tmp_path: Path) -> None:
+    """To the stage that starts from them and as the frozen teacher; chosen on the validation set."""
+    seen: list[dict] = []
+
+    class Watched(FakeBackend):
+        def build(self, *args, frozen=None):
+            seen.append(frozen)
+            return super().build(*args, frozen=frozen)
+
+    settings = config(train__hand_on="best", train__evaluate_every=1, optim__lr=0.9)
+    run(tmp_path, settings=settings, backend=Watched())
+    scores = read_json(tmp_path / "stages" / "teacher" / "done.json")["scores"]
+    assert scores["best"]["step"] < STEPS and scores["best"]["value"] > scores["last"]["value"]
+    best, _ = checkpoint.load(FakeBackend(), tmp_path / f"stages/teacher/best/step-{scores['best']['step']:06d}")
+    assert set(best) == {"model", "ema"}
+    assert np.array_equal(seen[1]["teacher"]["weight"], best["ema"]["weight"])

@@ -1,6 +1,7 @@
 """Whole runs through the entry points, small enough for a test: tiny pictures of the embedded benchmark, few steps."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +61,10 @@ def results(run: Path) -> dict[str, bytes]:
     """Return every file of a finished run that must not depend on how it was cut: weights, moments, pseudo-labels."""
     kept = [p for p in (run / "stages").rglob("*") if p.suffix in (".pth", ".ckpt", ".png")]
     return {str(p.relative_to(run)): p.read_bytes() for p in kept}
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -11,11 +11,10 @@ from common.config import load_config
 from convert.folder import convert_folder
 from tests.compare import assert_close
 from tests.e2e.classes import write_config, write_data
-from tests.e2e.runs import ROOT, environment
-from tests.e2e.test_handover import HALF, OTHER, STEPS, compare, final, train
-from tests.e2e.test_processes import LAUNCHERS, VENV, free_port
+from tests.e2e.handover import HALF, OTHER, STEPS, compare, final, train
+from tests.e2e.runs import ROOT, environment, free_port
+from tests.e2e.test_processes import LAUNCHERS, VENV
 from tests.tolerances import GRADIENT
-from tests.twins import need_both
 
 pytestmark = pytest.mark.slow
 TRAINED = ("baselines/source_only", "supervised")
@@ -27,12 +26,6 @@ def config(tmp_path_factory):
     root = tmp_path_factory.mktemp("classes")
     settings = {"steps": STEPS, "checkpoint_every": STEPS, "batch_size": 2, "ema": 0.9}
     return load_config(write_config(root / "own.yaml", write_data(root / "data"), train=settings))
-
-
-@pytest.fixture(scope="module")
-def backends():
-    need_both()
-    return {name: open_backend(name, device="cpu", compile=False) for name in OTHER}
 
 
 def test_begun_on_one_framework_goes_on_with_the_other(config, backends, tmp_path):

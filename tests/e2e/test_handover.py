@@ -4,34 +4,20 @@ DDM with all its kinds of stages on drawn streets, smooth activations and averag
 *change* of every parameter and running statistic since the start, in every stage.
 """
 
-import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from common import checkpoint
-from common.backends import open_backend
-from common.config import Config, dump, load_config
-from common.data.roles import open_roles
+from common.config import Config, load_config
 from common.data.toy_streets import ToyStreets, generate
-from common.engine import Engine
-from common.log import RunLog
-from common.methods import stages
-from common.run_folder import RunFolder
-from common.stop import Stopped, StopSignal
 from convert.folder import convert_folder
-from convert.reading import read
-from convert.single import convert_file
-from tests.compare import assert_close
-from tests.tolerances import GRADIENT
-from tests.twins import need_both
+from tests.e2e.handover import HALF, OTHER, STEPS, compare, final, train
 
 pytestmark = pytest.mark.slow
-STEPS, HALF = 4, 2
 TRAINED = ("round1/region", "round1/sample", "round1/student")
 LATER = ("round2/region", "round2/sample", "round2/student")
-OTHER = {"torch": "mindspore", "mindspore": "torch"}
 
 
 @pytest.fixture(scope="module")
@@ -48,62 +34,13 @@ def config(tmp_path_factory) -> Config:
 
 
 @pytest.fixture(scope="module")
-def backends():
-    need_both()
-    opened = {name: open_backend(name, device="cpu", compile=False) for name in OTHER}
-    yield opened
-    for backend in opened.values():
-        backend.close()
-
-
-def train(config: Config, backend, place: Path, resume: bool = False, stop_after: int | None = None) -> None:
-    """Run all stages; stop politely after ``stop_after`` steps of this call."""
-    folder = RunFolder(place)
-    folder.open(dump(config), "test", resume, overwrite=False)
-    engine = Engine(config, backend, stages(config), open_roles(config, checked=False), folder, RunLog(None))
-    engine.stop = StopAfter(backend, stop_after)
-    try:
-        engine.run()
-    except Stopped:
-        assert stop_after is not None
-    finally:
-        folder.close()
-
-
-class StopAfter(StopSignal):
-    """Asks for a stop after a number of steps, as a signal would."""
-
-    def __init__(self, backend, steps: int | None):
-        super().__init__(backend)
-        self.left = steps
-
-    def asked(self, together: bool) -> int:
-        if self.left is not None:
-            self.left -= 1
-        return signal.SIGTERM if self.left == 0 else 0
-
-
-def final(place: Path, trained: tuple[str, ...] = TRAINED) -> dict[str, np.ndarray]:
-    """Return the weights of every stage of a finished run and their averages, under PyTorch's names."""
-    result = {}
-    for stage in trained:
-        (folder,) = checkpoint.steps(place / "stages" / stage / "checkpoints")
-        for part in ("model", "ema"):
-            (path,) = folder.glob(f"{part}.*")
-            target = place / f"{part}.safetensors"
-            convert_file(path, target)
-            result |= {f"{stage}/{part}/{name}": np.array(array) for name, array in read(target).weights.items()}
-    return {name: array for name, array in result.items() if "num_batches" not in name}
-
-
-@pytest.fixture(scope="module")
 def whole(config, backends, tmp_path_factory) -> dict[str, dict[str, np.ndarray]]:
     """Return the final weights of uninterrupted runs."""
     results = {}
     for name, backend in backends.items():
         place = tmp_path_factory.mktemp("whole") / name
         train(config, backend, place)
-        results[name] = final(place)
+        results[name] = final(place, TRAINED)
     return results
 
 
@@ -112,14 +49,6 @@ def start(config, backends) -> dict[str, np.ndarray]:
     """Return the weights with which every stage begins."""
     weights = backends["torch"].build(config, "ddm_sample").state()["model"]
     return {name: array for name, array in weights.items() if "num_batches" not in name}
-
-
-def compare(got: dict, want: dict, start: dict) -> None:
-    """Compare the changes since the start, each by the largest of its tensor."""
-    assert set(got) == set(want) and {name.rpartition("/")[2] for name in want} == set(start)
-    for name, array in want.items():
-        first = start[name.rpartition("/")[2]]
-        assert_close(name, got[name] - first, array - first, GRADIENT)
 
 
 def test_whole_runs_agree(whole, start):
@@ -135,7 +64,7 @@ def test_goes_on_with_the_other_framework(config, backends, whole, start, tmp_pa
     assert state["step"] == HALF and state["backend"] == first
     convert_folder(before, after)
     train(config, backends[OTHER[first]], after, resume=True)
-    got = final(after)
+    got = final(after, TRAINED)
     compare(got, whole["torch"], start)
     compare(got, whole["mindspore"], start)
     done = [checkpoint.read_json(after / f"stages/{name}/done.json")["backend"]["name"] for name in TRAINED]

@@ -4,21 +4,19 @@ What is compared is the change of every weight and running statistic since the s
 take every pixel here: a threshold in float16 would turn rounding into other labels.
 """
 
-import numpy as np
 import pytest
 
 from common import checkpoint
 from common.config import Config, load_config
 from common.data.toy_streets import ToyStreets, generate
 from convert.folder import convert_folder
-from convert.reading import read
-from convert.single import convert_file
 from tests.compare import assert_close
-from tests.e2e.test_handover import HALF, OTHER, STEPS, backends, train  # noqa: F401
+from tests.e2e.handover import HALF, OTHER, STEPS, final, train
 from tests.tolerances import GRADIENT
 
 pytestmark = pytest.mark.slow
 TRAINED = ("source", "warmup", "round1/train")
+PARTS = ("model", "discriminator")
 
 
 @pytest.fixture(scope="module")
@@ -42,36 +40,25 @@ def config(tmp_path_factory) -> Config:
     return load_config("iast/toy", [*small, *smooth, *optim, *method])
 
 
-def final(place) -> dict[str, np.ndarray]:
-    """Return the weights of every stage, the discriminator's too, under PyTorch's names."""
-    result = {}
-    for stage in TRAINED:
-        (folder,) = checkpoint.steps(place / "stages" / stage / "checkpoints")
-        for path in [*folder.glob("model.*"), *folder.glob("discriminator.*")]:
-            target = place / f"{path.stem}.safetensors"
-            convert_file(path, target)
-            result |= {f"{stage}/{path.stem}/{name}": np.array(a) for name, a in read(target).weights.items()}
-    return {name: array for name, array in result.items() if "num_batches" not in name}
-
-
 @pytest.fixture(scope="module")
-def whole(config, backends, tmp_path_factory):  # noqa: F811
+def whole(config, backends, tmp_path_factory):
     """Return the weights of a whole run on PyTorch, and those of one that was stopped before its first step's end."""
     place = tmp_path_factory.mktemp("whole") / "torch"
     train(config, backends["torch"], place)
     built = backends["torch"].build(config, "iast_warmup").state()
     start = {f"model/{name}": a for name, a in built["model"].items()}
-    return final(place), start | {f"discriminator/{name}": a for name, a in built["discriminator"].items()}
+    start |= {f"discriminator/{name}": a for name, a in built["discriminator"].items()}
+    return final(place, TRAINED, PARTS), start
 
 
 @pytest.mark.parametrize("first", OTHER)
 @pytest.mark.parametrize("stage", TRAINED[1:])
-def test_goes_on_with_the_other_framework(config, backends, whole, tmp_path, first, stage):  # noqa: F811
+def test_goes_on_with_the_other_framework(config, backends, whole, tmp_path, first, stage):
     before, after, number = tmp_path / first, tmp_path / OTHER[first], TRAINED.index(stage)
     train(config, backends[first], before, stop_after=number * STEPS + HALF)
     convert_folder(before, after)
     train(config, backends[OTHER[first]], after, resume=True)
-    (want, start), got = whole, final(after)
+    (want, start), got = whole, final(after, TRAINED, PARTS)
     assert set(got) == set(want)
     for name, array in want.items():
         begun = start["/".join(name.split("/")[-2:])]

@@ -1,7 +1,6 @@
 """Two processes that see one image each do what one process does that sees both (BatchNorm frozen)."""
 
 import os
-import socket
 import subprocess
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from common.backends import open_backend
 from common.data.labels import CITYSCAPES_LABELS
 from common.log import read_journal
 from tests.compare import assert_close
-from tests.e2e.runs import ROOT, command, environment, tiny_data, train
+from tests.e2e.runs import ROOT, command, environment, free_port, tiny_data, train
 from tests.tolerances import GRADIENT
 
 VENV = os.environ.get("TWINDA_VENV", str(ROOT / ".venv"))
@@ -29,13 +28,6 @@ SMOOTH = {
     "train__steps": 2,
     "baselines": "[joint]",
 }
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def launch(data: Path, out: Path, backend: str) -> subprocess.CompletedProcess:

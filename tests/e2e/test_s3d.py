@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 
 from common import checkpoint
-from common.backends import open_backend
 from common.config import load_config
 from convert.folder import convert_folder
 from tests.e2e.classes import write_config, write_data
-from tests.e2e.test_handover import OTHER, compare, final, train
-from tests.twins import need_both
+from tests.e2e.handover import OTHER, compare, final, train
 
 pytestmark = pytest.mark.slow
 FIRST, SECOND, CUT = 3, 5, 6  # steps of both stages; steps before the cut, between two refreshes
@@ -23,12 +21,6 @@ def config(tmp_path_factory):
     settings = {"steps": FIRST, "checkpoint_every": 10, "batch_size": 2, "ema": 0.9}
     sections = {"method": METHOD, "train": settings, "baselines": [], "optim": {"lr": 0.3}}
     return load_config(write_config(root / "own.yaml", write_data(root / "data"), **sections))
-
-
-@pytest.fixture(scope="module")
-def backends():
-    need_both()
-    return {name: open_backend(name, device="cpu", compile=False) for name in OTHER}
 
 
 def parts(run):

@@ -1,7 +1,6 @@
 """Two processes compute what one process with twice the batch computes, on CPUs; their states never part."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +10,11 @@ import pytest
 
 from common.backends import installed, open_backend
 from tests.compare import assert_close
+from tests.e2e.runs import free_port
 from tests.parity.small import batch, build, configuration
 from tests.tolerances import GRADIENT
 
-ROOT, WORKER = Path(__file__).resolve().parents[2], Path(__file__).with_name("rank_worker.py")
+WORKER = Path(__file__).with_name("rank_worker.py")
 STEPS, LR = 3, 0.1
 CASES = [
     pytest.param("torch", "ddm_sample", False, id="torch-sample"),
@@ -25,13 +25,6 @@ CASES = [
     pytest.param("mindspore", "iast_self_training", False, id="mindspore-self-training"),
     pytest.param("mindspore", "ddm_region", True, id="mindspore-region-compiled"),
 ]
-
-
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def launch(backend: str, objective: str, folder: Path, compiled: bool, frozen: bool) -> list[dict[str, np.ndarray]]:

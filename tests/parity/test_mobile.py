@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from common.draws import generator
-from common.dropout import draw_kept
+from common.methods.class_samples import dropout
+from common.methods.samples import Draws
 from common.networks.latent import AnchorConfig, EncoderConfig, GeneratorConfig
 from common.networks.mobile import EfficientNetConfig, MobileNetV2Config, MobileNetV3Config, ShuffleNetV2Config
 from tests.compare import assert_close
@@ -40,7 +41,7 @@ def inputs(name: str) -> tuple[np.ndarray, ...]:
     draw = generator(0, "mobile", name)
     labels = draw.integers(0, CLASSES, IMAGES).astype(np.int32)
     if name in MOBILE:
-        kept = draw_kept(draw, MOBILE[name], IMAGES)
+        kept = dropout(MOBILE[name], Draws(0, name), "mobile", range(IMAGES))
         return (draw.standard_normal((IMAGES, 3, 64, 48), np.float32), *([] if kept is None else [kept]))
     noise = draw.standard_normal((IMAGES, 12), np.float32)
     if name == "encoder":

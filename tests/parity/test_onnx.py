@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from common.backends import open_backend
 from common.config import load_config
 from common.data.labels import class_set
 from common.draws import generator
@@ -15,7 +14,6 @@ from convert.reading import read
 from convert.sides import open_side
 from convert.subject import Subject, fill
 from tests.compare import assert_close
-from tests.twins import need_both
 
 pytestmark = pytest.mark.slow
 DDM, DIGITS = "ddm/toy", "supervised/digits"
@@ -37,16 +35,10 @@ NETWORKS = {  # name -> (configuration, settings)
 }
 
 
-@pytest.fixture(scope="module")
-def backends():
-    need_both()
-    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    return {name: open_backend(name, device="cpu", compile=False) for name in ("torch", "mindspore")}
-
-
 @pytest.fixture(scope="module", params=NETWORKS)
 def subject(request, backends, tmp_path_factory) -> Subject:
     """A trained-like network: running statistics that are not those of the start."""
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     config = load_config(*NETWORKS[request.param])
     objective = backends["torch"].build(config, OBJECTIVES[config.task])
     weights = objective.state()["model"]

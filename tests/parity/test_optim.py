@@ -1,6 +1,5 @@
 """Optimizers of both twins on the same gradients, which span 1e-8 to 1, and their state moved between them."""
 
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -42,13 +41,6 @@ def gradients(step: int) -> list[np.ndarray]:
     ]
 
 
-def new_parameter(side, name: str, value: np.ndarray):
-    """Return a parameter of the twin's framework."""
-    if side.name == "torch":
-        return import_module("torch").nn.Parameter(side.tensor(value))
-    return import_module("mindspore").Parameter(side.tensor(value), name=name)
-
-
 def overwrite(run: "Run", weights: dict[str, np.ndarray]) -> None:
     """Give the parameters of a run other values."""
     for name, value in weights.items():
@@ -64,7 +56,7 @@ class Run:
 
     def __init__(self, side, rule: str, compile: bool = False):
         self.side = side
-        self.parameters = {name: new_parameter(side, name, value) for name, value in initial().items()}
+        self.parameters = {name: side.parameter(value, name) for name, value in initial().items()}
         groups = {"backbone": {}, "head": {}}
         for name, parameter in self.parameters.items():
             groups["head" if name.startswith(HEAD) else "backbone"][name] = parameter

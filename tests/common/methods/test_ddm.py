@@ -1,23 +1,18 @@
 """DDM's rounds as stages, and its batches as pure functions of the step."""
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import cloudpickle
 import numpy as np
 import pytest
 
-from common.colour import lab_statistics, transfer
 from common.data.loader import batches as loaded
-from common.data.transforms import resize_image
-from common.data.translation import translate
 from common.errors import UserError
 from common.methods import METHODS, stages
 from common.methods.ddm import OPTIONS, DDMSettings
-from common.pseudo.folder import THRESHOLDS, read_pseudo_label, write_pseudo_label
-from common.stage import Batch, Stage, StageContext
-from tests.common.methods.worlds import config, context, world
+from tests.common.methods.ddm_batches import builder, drawn, pseudo_labels, same, stage_of
+from tests.common.methods.worlds import config, world
 
 SHAPES = {
     "region": {"mixed_image": (2, 3, 8, 16), "mixed_label": (2, 8, 16)},
@@ -29,33 +24,6 @@ SHAPES = {
     },
     "student": {"unlabelled_image": (2, 3, 8, 16), "target_image": (2, 3, 8, 16), "target_label": (2, 8, 16)},
 }
-
-
-def stage_of(of, name: str) -> Stage:
-    """Return one stage of a configuration."""
-    return {stage.name: stage for stage in stages(of)}[name]
-
-
-def builder(of, name: str, folder: Path = Path("nowhere"), **options) -> Callable[[int], Batch]:
-    """Return the batch function of a stage over the world in memory."""
-    return stage_of(of, name).batches(context(of, name, folder, **options))
-
-
-def same(a: Batch, b: Batch) -> bool:
-    """Whether two batches are equal."""
-    return a.keys() == b.keys() and all(np.array_equal(a[key], b[key]) for key in a)
-
-
-def pseudo_labels(folder: Path) -> Path:
-    """Write a pseudo-label of class 100 + i for every target image, and return the folder."""
-    for i, name in enumerate(world().target.names):
-        write_pseudo_label(folder, name, np.full((8, 16), 100 + i, np.uint8))
-    return folder
-
-
-def drawn(build: Callable[[int], Batch], key: str, steps: int) -> list[int]:
-    """Return which classes the labels of ``key`` show, one a sample, over some steps."""
-    return [int(label[:, 1:].max()) for step in range(steps) for label in build(step)[key]]
 
 
 def test_rounds() -> None:
@@ -232,120 +200,6 @@ def test_larger_region_source_is_windowed() -> None:
     assert len(places) > 5
     with pytest.raises(UserError, match=r"rl_source_size.*source 12x8, target 16x8"):
         builder(config({"name": "ddm", "rl_source_size": (12, 8)}), "round1/region")(0)
-
-
-@pytest.mark.parametrize("mode", ["off", "online", "resized", "cached"])
-def test_colour_transfer(tmp_path: Path, mode: str) -> None:
-    """Native statistics before resizing, statistics after it, files, or nothing at all."""
-    here = world()
-    written = list(translate(here.source, here.target, tmp_path, seed=3))
-    times = [path.stat().st_mtime_ns for path in written]
-    again = list(translate(here.source, here.target, tmp_path, seed=3))
-    assert again == written and [path.stat().st_mtime_ns for path in again] == times  # left alone
-    of = config(data={"colour": {"mode": mode, "cache": str(tmp_path)}})
-    batch = builder(of, "round1/sample")(0)
-    index = int(batch["source_label"][0].max(initial=0, where=batch["source_label"][0] < 255))
-    native, got = here.source.native_image(index), batch["source_image"][0].transpose(1, 2, 0)
-    if mode == "off":
-        possible = [here.source.image(index)]
-    elif mode == "resized":
-        possible = [transfer(here.source.image(index), lab_statistics(here.target.image(i))) for i in range(8)]
-    else:
-        styles = [lab_statistics(here.target.native_image(i)) for i in range(8)]
-        possible = [resize_image(transfer(native, style), (20, 12)) for style in styles]
-    assert sum(np.array_equal(got, one) for one in possible) == 1
-
-
-def test_styles_are_drawn_anew_for_every_image_seen() -> None:
-    """The same source image comes in several colours."""
-    build = builder(config(data={"colour": {"mode": "online"}}), "round1/sample")
-    looks = [(label[:, 1:].max(), image.tobytes()) for s in range(12) for image, label in zip(*_source(build(s)))]
-    assert len(set(looks)) > 2 * len({label for label, _ in looks})
-
-
-def _source(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-    return batch["source_image"], batch["source_label"]
-
-
-@pytest.mark.parametrize("colour", [{"mode": "cached"}, {"mode": "cached", "cache": "nowhere"}])
-def test_missing_translations_are_named(colour: dict) -> None:
-    """Without a folder, or without the files in it."""
-    with pytest.raises(UserError, match=r"data\.colour\.cache is missing|nowhere.*no such file"):
-        builder(config(data={"colour": colour}), "round1/sample")(0)
-
-
-class Student:
-    """Sees the class in the red channel; surer the brighter the green one."""
-
-    def scores(self, images: np.ndarray, size: tuple[int, int], output: str) -> np.ndarray:
-        """Return probabilities of 19 classes."""
-        assert images.dtype == np.uint8 and images.shape[1:] == (3, *size) and output == "coarse_probabilities"
-        sure = 0.5 + images[:, 1].astype(np.float32) / 600
-        scores = np.repeat((1 - sure)[:, None] / 18, 19, axis=1)
-        np.put_along_axis(scores, images[:, :1].astype(np.int64) - 200, sure[:, None], axis=1)
-        return scores
-
-
-@pytest.mark.parametrize("without", [False, True])
-def test_pseudo_labels_of_a_round(tmp_path: Path, without: bool) -> None:
-    """All target images count in the thresholds; the next round reads the files."""
-    of = config({"name": "ddm", "rounds": 2, "exclude_labelled": without}, evaluate={"batch_size": 3})
-    folder = tmp_path / "files"
-    made = stage_of(of, "round1/pseudo").produce(context(of, "round1/pseudo", folder), Student())
-    names = [n for i, n in enumerate(world().target.names) if not (without and i in (2, 5))]
-    assert len(list(folder.rglob("*.png"))) == len(names) and (folder / THRESHOLDS).exists()
-    assert made["portion"] == 0.5 and 0.5 <= made["kept"] < 0.6 and made["precision"] == 1.0
-    label = read_pseudo_label(folder, names[0], (8, 16))
-    assert set(np.unique(label)) == {0, 255} and sorted(p.name for p in tmp_path.iterdir()) == ["files"]
-    assert drawn(builder(of, "round2/sample", folder), "target_label", 3)
-
-
-class Teacher:
-    """Gives every image logits that tell the image and the teacher."""
-
-    def __init__(self, offset: float):
-        self.offset = offset
-
-    def logits(self, images: np.ndarray) -> np.ndarray:
-        """Return (N, 19, 2, 3) float32."""
-        return np.ones((1, 19, 2, 3), np.float32) * images[:, :1, :1, :1].astype(np.float32) + self.offset
-
-
-def test_cached_teachers(tmp_path: Path) -> None:
-    """Each teacher predicts every unlabelled image once; the student's batches carry both, region level first."""
-    of = config({"name": "ddm", "rounds": 1, "cache_teachers": True}, evaluate={"batch_size": 3})
-    names = [stage.name for stage in stages(of)]
-    cached = ("round1/region_logits", "round1/sample_logits")
-    assert names == ["round1/region", "round1/sample", *cached, "round1/student"]
-    folders = {name: tmp_path / name for name in cached}
-    for name, offset in zip(cached, (0.25, 0.5)):
-        stage = stage_of(of, name)
-        assert stage.frozen == {"teacher": name.removesuffix("_logits")} and not stage.score
-        assert stage.produce(context(of, name, folders[name]), Teacher(offset)) == {"images": 8}
-    student = stage_of(of, "round1/student")
-    assert student.frozen == {} and student.reads == cached
-    build = student.batches(StageContext(of, world(), student.name, tmp_path, folders))
-    plain = builder(config({"name": "ddm", "rounds": 1}), "round1/student")
-    for step in range(4):
-        batch, logits = plain(step), build(step)["teacher_logits"]
-        assert logits.shape == (2, 2, 19, 2, 3) and logits.dtype == np.float16
-        red = batch["unlabelled_image"][:, 0, :1, :1, None, None].astype(float)
-        assert np.array_equal(logits[:, :1], red + 0.25 + np.zeros((1, 1, 19, 2, 3)))
-        assert np.array_equal(logits[:, 1:], red + 0.5 + np.zeros((1, 1, 19, 2, 3)))
-        assert same({key: build(step)[key] for key in batch}, batch)
-
-
-def test_cached_teachers_have_limits(tmp_path: Path) -> None:
-    """Images must stay as they are, and logits fit float16; a lost file is named."""
-    with pytest.raises(UserError, match=r"cache_teachers.*augment"):
-        stages(config({"name": "ddm", "cache_teachers": True}, data={"augment": {"flip": 0.5}}))
-    of = config({"name": "ddm", "rounds": 1, "cache_teachers": True})
-    stage = stage_of(of, "round1/region_logits")
-    with pytest.raises(UserError, match=r"camera_000.*do not fit float16"):
-        stage.produce(context(of, stage.name, tmp_path), Teacher(1e5))
-    student = stage_of(of, "round1/student")
-    with pytest.raises(UserError, match=r"npy: unreadable.*run it again"):
-        student.batches(StageContext(of, world(), student.name, tmp_path, dict.fromkeys(student.reads, tmp_path)))(0)
 
 
 def test_methods_table() -> None:

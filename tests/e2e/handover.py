@@ -1,0 +1,69 @@
+"""A run that is cut in the middle of a stage and goes on on the other framework: what the tests of rung P5 share."""
+
+import signal
+from pathlib import Path
+
+import numpy as np
+
+from common import checkpoint
+from common.config import Config, dump
+from common.data.roles import open_roles
+from common.engine import Engine
+from common.log import RunLog
+from common.methods import stages
+from common.run_folder import RunFolder
+from common.stop import Stopped, StopSignal
+from convert.reading import read
+from convert.single import convert_file
+from tests.compare import assert_close
+from tests.tolerances import GRADIENT
+
+STEPS, HALF = 4, 2
+OTHER = {"torch": "mindspore", "mindspore": "torch"}
+
+
+def train(config: Config, backend, place: Path, resume: bool = False, stop_after: int | None = None) -> None:
+    """Run all stages; stop politely after ``stop_after`` steps of this call."""
+    folder = RunFolder(place)
+    folder.open(dump(config), "test", resume, overwrite=False)
+    engine = Engine(config, backend, stages(config), open_roles(config, checked=False), folder, RunLog(None))
+    engine.stop = StopAfter(backend, stop_after)
+    try:
+        engine.run()
+    except Stopped:
+        assert stop_after is not None
+    finally:
+        folder.close()
+
+
+class StopAfter(StopSignal):
+    """Asks for a stop after a number of steps, as a signal would."""
+
+    def __init__(self, backend, steps: int | None):
+        super().__init__(backend)
+        self.left = steps
+
+    def asked(self, together: bool) -> int:
+        if self.left is not None:
+            self.left -= 1
+        return signal.SIGTERM if self.left == 0 else 0
+
+
+def final(place: Path, trained: tuple[str, ...], parts: tuple[str, ...] = ("model", "ema")) -> dict[str, np.ndarray]:
+    """Return the weights that the stages of a finished run left, under PyTorch's names: ``stage/part/name``."""
+    result = {}
+    for stage in trained:
+        (folder,) = checkpoint.steps(place / "stages" / stage / "checkpoints")
+        for path in [path for part in parts for path in folder.glob(f"{part}.*")]:
+            target = place / f"{path.stem}.safetensors"
+            convert_file(path, target)
+            result |= {f"{stage}/{path.stem}/{name}": np.array(a) for name, a in read(target).weights.items()}
+    return {name: array for name, array in result.items() if "num_batches" not in name}
+
+
+def compare(got: dict, want: dict, start: dict) -> None:
+    """Compare the changes since the start, each by the largest of its tensor."""
+    assert set(got) == set(want) and {name.rpartition("/")[2] for name in want} == set(start)
+    for name, array in want.items():
+        first = start[name.rpartition("/")[2]]
+        assert_close(name, got[name] - first, array - first, GRADIENT)
