@@ -91,7 +91,7 @@ def added(kinds: Mapping[str, str], canonical: Iterable[str]) -> list[str]:
     """
     paths = [split(name)[0] for name in canonical if split(name)[1] == "running_mean"]
     dropped = {kind: [leaf for leaf, new in row.items() if new is None] for kind, row in RENAMED.items()}
-    return [_join(path, leaf) for path in paths for leaf in dropped.get(kinds.get(path, PLAIN), [])]
+    return [join(path, leaf) for path in paths for leaf in dropped.get(kinds.get(path, PLAIN), [])]
 
 
 def infer_kinds(
@@ -198,7 +198,7 @@ def _rename(name: str, kind: str, table: Mapping[str, Mapping[str, str | None]])
     if leaf not in row:
         raise UserError(f"{name}: a {kind} has no parameter {leaf!r}, only {', '.join(row)}")
     new = row[leaf]
-    return None if new is None else _join(path, new)
+    return None if new is None else join(path, new)
 
 
 def _rank(name: str | None, order: tuple[str, ...]) -> int:
@@ -206,7 +206,8 @@ def _rank(name: str | None, order: tuple[str, ...]) -> int:
     return order.index(leaf) if leaf in order else len(order)
 
 
-def _join(path: str, leaf: str) -> str:
+def join(path: str, leaf: str) -> str:
+    """Return the name that ``split`` takes apart."""
     return f"{path}.{leaf}" if path else leaf
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from common.errors import UserError
-from common.names import PLAIN, RENAMED, added, split, survey_kinds, to_canonical, to_mindspore, translate
+from common.names import PLAIN, RENAMED, added, join, split, survey_kinds, to_canonical, to_mindspore, translate
 from convert.formats.pickle_machine import printable
 
 SHOWN = 8
@@ -93,8 +93,8 @@ def _check_norms(shapes: Shapes, framework: str, known: Mapping[str, str]) -> No
         if known.get(path) == PLAIN or not any(leaf in leaves for leaf in statistics):
             continue
         members = statistics + (scales if any(leaf in leaves for leaf in scales) else ())
-        missing += [_join(path, leaf) for leaf in members if leaf not in leaves]
-        unexpected += [_join(path, leaf) for leaf in leaves if leaf not in (*members, "num_batches_tracked")]
+        missing += [join(path, leaf) for leaf in members if leaf not in leaves]
+        unexpected += [join(path, leaf) for leaf in leaves if leaf not in (*members, "num_batches_tracked")]
         sizes = {leaves[leaf] for leaf in members if leaf in leaves}
         misshapen += [path] if len(sizes) > 1 else []
     lists = {"missing": missing, "unexpected": unexpected, "of unequal shapes": misshapen}
@@ -127,7 +127,3 @@ def _not_inferred(
         if new is not None and (foreign or back(new, back_kinds) != old):
             noted[path] = kinds.get(path, PLAIN)
     return noted
-
-
-def _join(path: str, leaf: str) -> str:
-    return f"{path}.{leaf}" if path else leaf

@@ -6,6 +6,7 @@ The first two are options of DeepLabV2 (``network.context``); spectral norm is o
 import mindspore
 from mindspore import Parameter, Tensor, nn, ops
 
+from ms_impl.nets.layers import conv, linear
 from ms_impl.nets.norms import batch_norm
 
 BINS = (1, 2, 3, 6)
@@ -17,12 +18,12 @@ class SpatialChannelExcitation(nn.Cell):
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
         self.channel_excitation = nn.SequentialCell(
-            _linear(channels, channels // reduction),
+            linear(channels, channels // reduction),
             nn.ReLU(),
-            _linear(channels // reduction, channels),
+            linear(channels // reduction, channels),
             nn.Sigmoid(),
         )
-        self.spatial_se = nn.SequentialCell(_pointwise(channels, 1), nn.Sigmoid())
+        self.spatial_se = nn.SequentialCell(conv(channels, 1, 1, bias=False), nn.Sigmoid())
 
     def construct(self, x: Tensor) -> Tensor:
         """Map (N, channels, H, W) to its own shape."""
@@ -38,7 +39,7 @@ class PyramidPooling(nn.Cell):
         self.features = nn.CellList(
             [
                 nn.SequentialCell(
-                    nn.AdaptiveAvgPool2d(bins), _pointwise(channels, reduced), batch_norm(reduced), nn.ReLU()
+                    nn.AdaptiveAvgPool2d(bins), conv(channels, reduced, 1, bias=False), batch_norm(reduced), nn.ReLU()
                 )
                 for bins in BINS
             ]
@@ -60,9 +61,7 @@ class BasePredictor(nn.Cell):
         self.up = nn.Conv2dTranspose(
             channels, channels // 4, 3, 2, "pad", 1, has_bias=True, weight_init="zeros", bias_init="zeros"
         )
-        self.conv1_1 = nn.Conv2d(
-            channels // 4, classes, 1, pad_mode="pad", has_bias=True, weight_init="zeros", bias_init="zeros"
-        )
+        self.conv1_1 = conv(channels // 4, classes, 1)
 
     def construct(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Map (N, channels, h, w) to (N, classes, *size); ``size`` is at least (2 h - 1, 2 w - 1)."""
@@ -93,14 +92,6 @@ class SpectralNormConv(nn.Cell):
         ops.assign(self.u, u)
         sigma = ops.stop_gradient((ops.matmul(u, matrix) * v).sum())
         return ops.conv2d(x, self.weight / sigma, self.bias, self.stride, "pad", self.padding)
-
-
-def _linear(inputs: int, outputs: int) -> nn.Dense:
-    return nn.Dense(inputs, outputs, weight_init="zeros", bias_init="zeros")
-
-
-def _pointwise(inputs: int, outputs: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 1, pad_mode="pad", has_bias=False, weight_init="zeros")
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -4,7 +4,8 @@ from mindspore import Tensor, nn, ops
 from mindspore.nn import Cell as Network
 
 from common.networks.classifier import ClassifierBase
-from ms_impl.nets.predictors import PREDICTORS, linear, reverse_gradient
+from ms_impl.nets.layers import linear
+from ms_impl.nets.predictors import PREDICTORS, reverse_gradient
 from ms_impl.styles import Style, style_of, transfer
 
 POINTS = 4  # maps whose statistics are an image's style

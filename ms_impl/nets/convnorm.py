@@ -2,20 +2,9 @@
 
 from collections.abc import Callable
 
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, nn
 
-
-class _Softplus(nn.Cell):
-    """``ops.Softplus`` as a layer of a sequence."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.softplus = ops.Softplus()
-
-    def construct(self, x: Tensor) -> Tensor:
-        """Map any shape to the same."""
-        return self.softplus(x)
-
+from ms_impl.nets.layers import conv, softplus
 
 ACTIVATIONS: dict[str, Callable[[], nn.Cell]] = {
     "relu": nn.ReLU,
@@ -26,7 +15,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Cell]] = {
     "hardsigmoid": nn.HSigmoid,
 }
 SMOOTH: dict[str, Callable[[], nn.Cell]] = {
-    **dict.fromkeys(("relu", "relu6", "hardswish"), _Softplus),
+    **dict.fromkeys(("relu", "relu6", "hardswish"), softplus),
     **dict.fromkeys(("sigmoid", "hardsigmoid"), nn.Sigmoid),
     "silu": nn.SiLU,
 }
@@ -54,12 +43,7 @@ class Layers:
         self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False
     ) -> nn.Conv2d:
         """Return a convolution whose zero padding keeps the size at stride 1; ``kernel`` is odd."""
-        zeros = {"weight_init": "zeros", "bias_init": "zeros"}
-        return nn.Conv2d(inputs, outputs, kernel, stride, "pad", kernel // 2, 1, groups, has_bias=bias, **zeros)
-
-    def linear(self, inputs: int, outputs: int) -> nn.Dense:
-        """Return a fully connected layer with bias."""
-        return nn.Dense(inputs, outputs, weight_init="zeros", bias_init="zeros")
+        return conv(inputs, outputs, kernel, stride, kernel // 2, 1, groups, bias)
 
     def unit(
         self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, activation: str | None = None

@@ -5,6 +5,7 @@ from mindspore import Tensor, nn
 from common.networks.deeplabv2 import DeepLabV2Config
 from common.residual import expansion
 from ms_impl.nets.blocks import PyramidPooling, SpatialChannelExcitation
+from ms_impl.nets.layers import conv
 from ms_impl.nets.resnet import ResNet
 from ms_impl.nets.training import freeze_affine
 
@@ -16,18 +17,12 @@ CONTEXTS = {  # option -> (module on that many channels, channels that leave it)
 }
 
 
-def _branch(inputs: int, classes: int, rate: int) -> nn.Conv2d:
-    return nn.Conv2d(
-        inputs, classes, 3, 1, "pad", rate, rate, has_bias=True, weight_init="zeros", bias_init="zeros"
-    )
-
-
 class Classifier(nn.Cell):
     """Sum of four 3x3 convolutions with bias and dilations 6, 12, 18, 24 (ASPP without image pooling)."""
 
     def __init__(self, inputs: int, classes: int) -> None:
         super().__init__()
-        self.conv2d_list = nn.CellList([_branch(inputs, classes, rate) for rate in _DILATIONS])
+        self.conv2d_list = nn.CellList([conv(inputs, classes, 3, 1, rate, rate) for rate in _DILATIONS])
 
     def construct(self, x: Tensor) -> Tensor:
         """Map features (N, inputs, h, w) to raw logits (N, classes, h, w)."""

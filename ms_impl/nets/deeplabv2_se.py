@@ -11,7 +11,7 @@ from common.residual import expansion, stages
 from ms_impl.nets.layers import conv, group_norm, linear
 from ms_impl.nets.noise import channel_dropout
 from ms_impl.nets.recompute import run_block
-from ms_impl.nets.resnet import ACTIVATIONS, BasicBlock, Bottleneck, StemPool, batch_norm, convolution
+from ms_impl.nets.resnet import ACTIVATIONS, StemPool, batch_norm, block_class, convolution, residual_blocks
 from ms_impl.nets.training import freeze_affine
 
 _DILATIONS = (6, 12, 18, 24)
@@ -79,7 +79,7 @@ class DeepLabV2SE(nn.Cell):
             classes: Number of classes.
         """
         super().__init__()
-        layout, block = stages(config.depth, config.width, "conv1"), _block(config)
+        layout, block = stages(config.depth, config.width, "conv1"), block_class(config)
         self.layer0 = nn.SequentialCell(convolution(3, config.width, 7, 2), batch_norm(config.width))
         self.activation = ACTIVATIONS[config.activation]()
         self.pool = StemPool("ceil", config.pool)
@@ -97,7 +97,7 @@ class DeepLabV2SE(nn.Cell):
 
     def blocks(self) -> list[nn.Cell]:
         """Return the residual blocks in order."""
-        return [block for stage in (self.layer1, self.layer2, self.layer3, self.layer4) for block in stage]
+        return residual_blocks(self)
 
     def construct(self, images: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return (second stage, fourth stage, feature, logits), all at stride 8.
@@ -114,7 +114,3 @@ class DeepLabV2SE(nn.Cell):
             outputs.append(x)
         feature, logits = self.final(x, noise)
         return outputs[1], outputs[3], feature, logits
-
-
-def _block(config: Any) -> type:
-    return BasicBlock if expansion(config.depth) == 1 else Bottleneck

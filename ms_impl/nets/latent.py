@@ -4,6 +4,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from common.networks.latent import AnchorConfig, EncoderConfig, GeneratorConfig
 from ms_impl.nets.convnorm import Layers
+from ms_impl.nets.layers import linear
 
 _LOG_VARIANCE = (-5.0, 3.0)  # the encoder's, clipped
 _NOISE = 10.0  # largest magnitude of its noise
@@ -26,7 +27,7 @@ class Generator(nn.Cell):
         self.side, self.classes, self.conditional = config.size // 4, classes, config.conditional
         inputs = config.latent + (classes if config.conditional else 0)
         self.embed = nn.SequentialCell(
-            layers.linear(inputs, wide * self.side**2), _Unflatten(wide, self.side), layers.norm(wide)
+            linear(inputs, wide * self.side**2), _Unflatten(wide, self.side), layers.norm(wide)
         )
         self.decoder = nn.SequentialCell(
             _DoubleSize(), layers.conv(wide, middle, 3), layers.norm(middle), nn.LeakyReLU(_SLOPE),
@@ -55,7 +56,7 @@ class Encoder(nn.Cell):
         super().__init__()
         layers, narrow, middle, wide = Layers(), config.width, 2 * config.width, 4 * config.width
         self.size, self.classes = config.size, classes
-        self.embed_class = nn.SequentialCell(layers.linear(classes, config.size**2))
+        self.embed_class = nn.SequentialCell(linear(classes, config.size**2))
         self.embed_data = layers.conv(3, 3, 1, bias=True)
         self.encoder = nn.SequentialCell(
             layers.norm(4),
@@ -66,7 +67,7 @@ class Encoder(nn.Cell):
             nn.SequentialCell(layers.conv(middle, wide, 3, bias=True), layers.norm(wide), nn.Tanh()),
         )
         hidden = wide * (config.size // 4) ** 2
-        self.fc_mu, self.fc_var = layers.linear(hidden, config.latent), layers.linear(hidden, config.latent)
+        self.fc_mu, self.fc_var = linear(hidden, config.latent), linear(hidden, config.latent)
 
     def construct(self, images: Tensor, labels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return latent vectors, their means and the logarithms of their variances, each (N, L) float32.
@@ -105,8 +106,8 @@ class AnchorNet(nn.Cell):
         super().__init__()
         layers, length = Layers(), config.latent
         self.classes = classes
-        self.embed_class = layers.linear(classes, length)
-        maps = [layers.linear(length, length) for _ in range(3)]
+        self.embed_class = linear(classes, length)
+        maps = [linear(length, length) for _ in range(3)]
         self.mask = nn.SequentialCell(*maps, nn.BatchNorm1d(length, 1e-5, 0.9))
         self.module = nn.SequentialCell(
             nn.Identity(),
@@ -114,7 +115,7 @@ class AnchorNet(nn.Cell):
             _RowConv(4, 8, 3), layers.norm(8), nn.LeakyReLU(0.01),
             _RowConv(8, 4, 3), layers.norm(4), nn.LeakyReLU(0.01),
             nn.Flatten(),
-            layers.linear(4 * length, length),
+            linear(4 * length, length),
         )  # fmt: skip
 
     def construct(self, latent: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,9 +20,25 @@ def conv(
     return nn.Conv2d(inputs, outputs, kernel, stride, "pad", padding, dilation, groups, has_bias=bias, **values)
 
 
-def linear(inputs: int, outputs: int) -> nn.Dense:
-    """Return a linear layer with bias over the last axis."""
-    return nn.Dense(inputs, outputs, weight_init="zeros", bias_init="zeros")
+def linear(inputs: int, outputs: int, bias: bool = True) -> nn.Dense:
+    """Return a linear layer over the last axis."""
+    return nn.Dense(inputs, outputs, weight_init="zeros", bias_init="zeros", has_bias=bias)
+
+
+class _Softplus(nn.Cell):
+    """As a cell, for a sequence of cells takes no primitive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.softplus = ops.Softplus()
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.softplus(x)
+
+
+def softplus() -> nn.Cell:
+    """Return the layer ``log(1 + e^x)``, the smooth form of a ReLU."""
+    return _Softplus()
 
 
 def layer_norm(channels: int, eps: float) -> nn.LayerNorm:

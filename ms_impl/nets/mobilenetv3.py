@@ -6,6 +6,7 @@ from common.mobilenet import MobileBlock, mobilenet_v3
 from common.networks.mobile import MobileNetV3Config
 from ms_impl.nets.classifier import drop
 from ms_impl.nets.convnorm import Layers, SqueezeExcitation
+from ms_impl.nets.layers import linear
 
 
 class InvertedResidual(nn.Cell):
@@ -44,7 +45,7 @@ class MobileNetV3(nn.Cell):
             layers.unit(blocks[-1].outputs, last, 1, activation="hardswish"),
         )
         # ``.2`` is torchvision's dropout; what it keeps comes with the call
-        first, second = layers.linear(last, hidden), layers.linear(hidden, classes)
+        first, second = linear(last, hidden), linear(hidden, classes)
         self.classifier = nn.SequentialCell(first, layers.activations["hardswish"](), nn.Identity(), second)
 
     def construct(self, images: Tensor, dropout: Tensor | None = None) -> tuple[Tensor, Tensor]:

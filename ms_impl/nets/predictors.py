@@ -3,14 +3,10 @@
 from mindspore import Tensor, nn, ops
 
 from common.networks.classifier import DEEP
+from ms_impl.nets.layers import linear
 from ms_impl.numerics import wide
 
 _SMALLEST = 1e-12  # norm; shorter vectors are divided by it
-
-
-def linear(inputs: int, outputs: int, bias: bool = True) -> nn.Dense:
-    """Return a linear layer."""
-    return nn.Dense(inputs, outputs, weight_init="zeros", bias_init="zeros", has_bias=bias)
 
 
 def reverse_gradient(x: Tensor, factor: float) -> Tensor:

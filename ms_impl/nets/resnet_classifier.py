@@ -5,7 +5,7 @@ from mindspore import Tensor, nn
 from common.networks.resnet import ResNetConfig
 from common.residual import expansion
 from ms_impl.nets.classifier import Classifier
-from ms_impl.nets.predictors import linear
+from ms_impl.nets.layers import linear
 from ms_impl.nets.recompute import run_block
 from ms_impl.nets.resnet import ResNet, convolution
 from ms_impl.nets.training import freeze_affine

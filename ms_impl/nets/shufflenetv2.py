@@ -5,6 +5,7 @@ from mindspore import Tensor, nn, ops
 from common.mobilenet import SHUFFLE_UNITS, SHUFFLE_WIDTHS
 from common.networks.mobile import ShuffleNetV2Config
 from ms_impl.nets.convnorm import Layers
+from ms_impl.nets.layers import linear
 
 
 class ShuffleUnit(nn.Cell):
@@ -61,7 +62,7 @@ class ShuffleNetV2(nn.Cell):
             stages.append(nn.SequentialCell(ShuffleUnit(inputs, outputs, 2, layers), *others))
         self.stage2, self.stage3, self.stage4 = stages
         self.conv5 = layers.unit(widths[-1], last, 1, activation="relu")
-        self.fc = layers.linear(last, classes)
+        self.fc = linear(last, classes)
 
     def construct(self, images: Tensor, dropout: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return features and raw logits.

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from torch_impl.nets.layers import conv, linear
 from torch_impl.nets.norms import batch_norm
 
 BINS = (1, 2, 3, 6)
@@ -18,12 +19,12 @@ class SpatialChannelExcitation(nn.Module):
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
         self.channel_excitation = nn.Sequential(
-            nn.Linear(channels, channels // reduction),
+            linear(channels, channels // reduction),
             nn.ReLU(),
-            nn.Linear(channels // reduction, channels),
+            linear(channels // reduction, channels),
             nn.Sigmoid(),
         )
-        self.spatial_se = nn.Sequential(nn.Conv2d(channels, 1, 1, bias=False), nn.Sigmoid())
+        self.spatial_se = nn.Sequential(conv(channels, 1, 1, bias=False), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, channels, H, W) to its own shape."""
@@ -38,7 +39,7 @@ class PyramidPooling(nn.Module):
         super().__init__()
         self.features = nn.ModuleList(
             nn.Sequential(
-                nn.AdaptiveAvgPool2d(bins), nn.Conv2d(channels, reduced, 1, bias=False), batch_norm(reduced), nn.ReLU()
+                nn.AdaptiveAvgPool2d(bins), conv(channels, reduced, 1, bias=False), batch_norm(reduced), nn.ReLU()
             )
             for bins in BINS
         )
@@ -57,7 +58,7 @@ class BasePredictor(nn.Module):
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         self.up = nn.ConvTranspose2d(channels, channels // 4, 3, 2, 1)
-        self.conv1_1 = nn.Conv2d(channels // 4, classes, 1)
+        self.conv1_1 = conv(channels // 4, classes, 1)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Map (N, channels, h, w) to (N, classes, *size); ``size`` is at least (2 h - 1, 2 w - 1)."""

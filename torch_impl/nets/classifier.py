@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch.nn import Module as Network
 
 from common.networks.classifier import ClassifierBase
-from torch_impl.nets.predictors import PREDICTORS, linear, reverse_gradient
+from torch_impl.nets.layers import linear
+from torch_impl.nets.predictors import PREDICTORS, reverse_gradient
 from torch_impl.styles import Style, style_of, transfer
 
 POINTS = 4  # maps whose statistics are an image's style

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from torch_impl.nets.layers import conv, softplus
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "relu6": nn.ReLU6,
@@ -13,7 +15,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "hardsigmoid": nn.Hardsigmoid,
 }
 SMOOTH: dict[str, Callable[[], nn.Module]] = {
-    **dict.fromkeys(("relu", "relu6", "hardswish"), nn.Softplus),
+    **dict.fromkeys(("relu", "relu6", "hardswish"), softplus),
     **dict.fromkeys(("sigmoid", "hardsigmoid"), nn.Sigmoid),
     "silu": nn.SiLU,
 }
@@ -41,11 +43,7 @@ class Layers:
         self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False
     ) -> nn.Conv2d:
         """Return a convolution whose zero padding keeps the size at stride 1; ``kernel`` is odd."""
-        return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias)
-
-    def linear(self, inputs: int, outputs: int) -> nn.Linear:
-        """Return a fully connected layer with bias."""
-        return nn.Linear(inputs, outputs)
+        return conv(inputs, outputs, kernel, stride, kernel // 2, 1, groups, bias)
 
     def unit(
         self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, activation: str | None = None

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from common.networks.deeplabv2 import DeepLabV2Config
 from common.residual import expansion
 from torch_impl.nets.blocks import PyramidPooling, SpatialChannelExcitation
+from torch_impl.nets.layers import conv
 from torch_impl.nets.resnet import ResNet
 from torch_impl.nets.training import freeze_affine
 
@@ -21,7 +22,7 @@ class Classifier(nn.Module):
 
     def __init__(self, inputs: int, classes: int) -> None:
         super().__init__()
-        self.conv2d_list = nn.ModuleList([nn.Conv2d(inputs, classes, 3, 1, rate, rate) for rate in _DILATIONS])
+        self.conv2d_list = nn.ModuleList([conv(inputs, classes, 3, 1, rate, rate) for rate in _DILATIONS])
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features (N, inputs, h, w) to raw logits (N, classes, h, w)."""

@@ -12,7 +12,7 @@ from common.residual import expansion, stages
 from torch_impl.nets.layers import conv, group_norm, linear
 from torch_impl.nets.noise import channel_dropout
 from torch_impl.nets.recompute import run_block
-from torch_impl.nets.resnet import ACTIVATIONS, BasicBlock, Bottleneck, StemPool, batch_norm, convolution
+from torch_impl.nets.resnet import ACTIVATIONS, StemPool, batch_norm, block_class, convolution, residual_blocks
 from torch_impl.nets.training import freeze_affine
 
 _DILATIONS = (6, 12, 18, 24)
@@ -80,7 +80,7 @@ class DeepLabV2SE(nn.Module):
             classes: Number of classes.
         """
         super().__init__()
-        layout, block = stages(config.depth, config.width, "conv1"), _block(config)
+        layout, block = stages(config.depth, config.width, "conv1"), block_class(config)
         self.layer0 = nn.Sequential(convolution(3, config.width, 7, 2), batch_norm(config.width))
         self.activation = ACTIVATIONS[config.activation]()
         self.pool = StemPool("ceil", config.pool)
@@ -98,7 +98,7 @@ class DeepLabV2SE(nn.Module):
 
     def blocks(self) -> list[nn.Module]:
         """Return the residual blocks in order."""
-        return [block for stage in (self.layer1, self.layer2, self.layer3, self.layer4) for block in stage]
+        return residual_blocks(self)
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return (second stage, fourth stage, feature, logits), all at stride 8.
@@ -115,7 +115,3 @@ class DeepLabV2SE(nn.Module):
             outputs.append(x)
         feature, logits = self.final(x, noise)
         return outputs[1], outputs[3], feature, logits
-
-
-def _block(config: Any) -> type:
-    return BasicBlock if expansion(config.depth) == 1 else Bottleneck

@@ -6,6 +6,7 @@ from common.mobilenet import MobileBlock, efficientnet_b0
 from common.networks.mobile import EfficientNetConfig
 from torch_impl.nets.classifier import drop
 from torch_impl.nets.convnorm import Layers, SqueezeExcitation
+from torch_impl.nets.layers import linear
 
 
 class MBConv(nn.Module):
@@ -52,7 +53,7 @@ class EfficientNet(nn.Module):
             layers.unit(stages[-1][-1].outputs, last, 1, activation="silu"),
         )
         # ``.0`` is torchvision's dropout; what it keeps comes with the call
-        self.classifier = nn.Sequential(nn.Identity(), layers.linear(last, classes))
+        self.classifier = nn.Sequential(nn.Identity(), linear(last, classes))
 
     def forward(self, images: Tensor, dropout: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return features and raw logits.

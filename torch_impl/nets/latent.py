@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from common.networks.latent import AnchorConfig, EncoderConfig, GeneratorConfig
 from torch_impl.nets.convnorm import Layers
+from torch_impl.nets.layers import linear
 
 _LOG_VARIANCE = (-5.0, 3.0)  # the encoder's, clipped
 _NOISE = 10.0  # largest magnitude of its noise
@@ -28,7 +29,7 @@ class Generator(nn.Module):
         self.side, self.classes, self.conditional = config.size // 4, classes, config.conditional
         inputs = config.latent + (classes if config.conditional else 0)
         self.embed = nn.Sequential(
-            layers.linear(inputs, wide * self.side**2), nn.Unflatten(1, (wide, self.side, self.side)), layers.norm(wide)
+            linear(inputs, wide * self.side**2), nn.Unflatten(1, (wide, self.side, self.side)), layers.norm(wide)
         )
         self.decoder = nn.Sequential(
             nn.Upsample(scale_factor=2), layers.conv(wide, middle, 3), layers.norm(middle), nn.LeakyReLU(_SLOPE),
@@ -57,7 +58,7 @@ class Encoder(nn.Module):
         super().__init__()
         layers, narrow, middle, wide = Layers(), config.width, 2 * config.width, 4 * config.width
         self.size, self.classes = config.size, classes
-        self.embed_class = nn.Sequential(layers.linear(classes, config.size**2))
+        self.embed_class = nn.Sequential(linear(classes, config.size**2))
         self.embed_data = layers.conv(3, 3, 1, bias=True)
         self.encoder = nn.Sequential(
             layers.norm(4),
@@ -68,7 +69,7 @@ class Encoder(nn.Module):
             nn.Sequential(layers.conv(middle, wide, 3, bias=True), layers.norm(wide), nn.Tanh()),
         )
         hidden = wide * (config.size // 4) ** 2
-        self.fc_mu, self.fc_var = layers.linear(hidden, config.latent), layers.linear(hidden, config.latent)
+        self.fc_mu, self.fc_var = linear(hidden, config.latent), linear(hidden, config.latent)
 
     def forward(self, images: Tensor, labels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return latent vectors, their means and the logarithms of their variances, each (N, L) float32.
@@ -104,10 +105,10 @@ class AnchorNet(nn.Module):
 
     def __init__(self, config: AnchorConfig, classes: int) -> None:
         super().__init__()
-        layers, length = Layers(), config.latent
+        length = config.latent
         self.classes = classes
-        self.embed_class = layers.linear(classes, length)
-        maps = [layers.linear(length, length) for _ in range(3)]
+        self.embed_class = linear(classes, length)
+        maps = [linear(length, length) for _ in range(3)]
         self.mask = nn.Sequential(*maps, nn.BatchNorm1d(length))
         self.module = nn.Sequential(
             nn.Identity(),
@@ -115,7 +116,7 @@ class AnchorNet(nn.Module):
             nn.Conv1d(4, 8, 3, padding=1), nn.BatchNorm1d(8), nn.LeakyReLU(),
             nn.Conv1d(8, 4, 3, padding=1), nn.BatchNorm1d(4), nn.LeakyReLU(),
             nn.Flatten(),
-            layers.linear(4 * length, length),
+            linear(4 * length, length),
         )  # fmt: skip
 
     def forward(self, latent: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

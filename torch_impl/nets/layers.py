@@ -18,9 +18,14 @@ def conv(
     return nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, groups, bias)
 
 
-def linear(inputs: int, outputs: int) -> nn.Linear:
-    """Return a linear layer with bias over the last axis."""
-    return nn.Linear(inputs, outputs)
+def linear(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
+    """Return a linear layer over the last axis."""
+    return nn.Linear(inputs, outputs, bias)
+
+
+def softplus() -> nn.Module:
+    """Return the layer ``log(1 + e^x)``, the smooth form of a ReLU."""
+    return nn.Softplus()
 
 
 def layer_norm(channels: int, eps: float) -> nn.LayerNorm:

@@ -6,6 +6,7 @@ from common.mobilenet import MobileBlock, mobilenet_v2
 from common.networks.mobile import MobileNetV2Config
 from torch_impl.nets.classifier import drop
 from torch_impl.nets.convnorm import Layers
+from torch_impl.nets.layers import linear
 
 
 class InvertedResidual(nn.Module):
@@ -42,7 +43,7 @@ class MobileNetV2(nn.Module):
             layers.unit(blocks[-1].outputs, last, 1, activation="relu6"),
         )
         # ``.0`` is torchvision's dropout; what it keeps comes with the call
-        self.classifier = nn.Sequential(nn.Identity(), layers.linear(last, classes))
+        self.classifier = nn.Sequential(nn.Identity(), linear(last, classes))
 
     def forward(self, images: Tensor, dropout: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return features and raw logits.

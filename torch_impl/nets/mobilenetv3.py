@@ -6,6 +6,7 @@ from common.mobilenet import MobileBlock, mobilenet_v3
 from common.networks.mobile import MobileNetV3Config
 from torch_impl.nets.classifier import drop
 from torch_impl.nets.convnorm import Layers, SqueezeExcitation
+from torch_impl.nets.layers import linear
 
 
 class InvertedResidual(nn.Module):
@@ -44,7 +45,7 @@ class MobileNetV3(nn.Module):
             layers.unit(blocks[-1].outputs, last, 1, activation="hardswish"),
         )
         # ``.2`` is torchvision's dropout; what it keeps comes with the call
-        first, second = layers.linear(last, hidden), layers.linear(hidden, classes)
+        first, second = linear(last, hidden), linear(hidden, classes)
         self.classifier = nn.Sequential(first, layers.activations["hardswish"](), nn.Identity(), second)
 
     def forward(self, images: Tensor, dropout: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from common.networks.output_discriminator import OutputDiscriminatorConfig
 from torch_impl.nets.blocks import SpectralNormConv
+from torch_impl.nets.layers import conv, softplus
 
 _SLOPE = 0.2
 
@@ -16,13 +17,13 @@ class OutputDiscriminator(nn.Module):
     def __init__(self, config: OutputDiscriminatorConfig, classes: int) -> None:
         super().__init__()
         widths = [config.width * 2**step for step in range(4)]
-        make = SpectralNormConv if config.spectral_norm else nn.Conv2d
+        make = SpectralNormConv if config.spectral_norm else conv
         self.conv1 = make(classes, widths[0], 3, 2, 1)
         self.conv2 = make(widths[0], widths[1], 4, 2, 1)
         self.conv3 = make(widths[1], widths[2], 4, 2, 1)
         self.conv4 = make(widths[2], widths[3], 4, 2, 1)
-        self.classifier = nn.Conv2d(widths[3], 1, 4, 2, 1)
-        self.activation = nn.LeakyReLU(_SLOPE) if config.activation == "leaky_relu" else nn.Softplus()
+        self.classifier = conv(widths[3], 1, 4, 2, 1)
+        self.activation = nn.LeakyReLU(_SLOPE) if config.activation == "leaky_relu" else softplus()
 
     def forward(self, probabilities: Tensor) -> Tensor:
         """Map (N, classes, H, W) to (N, 1, h, w) with about a 32nd of each side; sides of at least 24 pixels.

@@ -3,14 +3,10 @@
 from torch import Tensor, nn
 
 from common.networks.classifier import DEEP
+from torch_impl.nets.layers import linear
 from torch_impl.numerics import wide
 
 _SMALLEST = 1e-12  # norm; shorter vectors are divided by it
-
-
-def linear(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
-    """Return a linear layer."""
-    return nn.Linear(inputs, outputs, bias)
 
 
 def reverse_gradient(x: Tensor, factor: float) -> Tensor:

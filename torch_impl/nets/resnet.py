@@ -1,6 +1,7 @@
 """Residual backbones 10, 18, 34, 50, 101, 152 (He et al., CVPR 2016), output stride 32, or 8 by dilation (DeepLab)."""
 
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -8,18 +9,18 @@ from torch.nn import functional
 from common.networks.deeplabv2 import DeepLabV2Config
 from common.networks.resnet import ResNetConfig
 from common.residual import Block, expansion, pool_padding, stages
+from torch_impl.nets.layers import conv, softplus
 from torch_impl.nets.norms import IBN, batch_norm
 from torch_impl.nets.recompute import run_block
 
-ACTIVATIONS = {"relu": partial(nn.ReLU, inplace=True), "softplus": nn.Softplus}  # in place: a map less
+ACTIVATIONS = {"relu": partial(nn.ReLU, inplace=True), "softplus": softplus}  # in place: a map less
 
 
 def convolution(
     inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1
 ) -> nn.Conv2d:
     """Return a convolution without bias whose zero padding keeps the size at stride 1."""
-    padding = dilation * (kernel // 2)
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, groups, bias=False)
+    return conv(inputs, outputs, kernel, stride, dilation * (kernel // 2), dilation, groups, bias=False)
 
 
 def shortcut(block: Block, outputs: int) -> nn.Sequential | None:
@@ -101,6 +102,17 @@ class StemPool(nn.Module):
         return functional.max_pool2d(padded, 3, 2) if self.kind == "max" else functional.avg_pool2d(padded, 3, 2)
 
 
+def block_class(config: Any) -> type:
+    """Return the class of a network's blocks: ``BasicBlock`` below depth 50, else ``Bottleneck``."""
+    return BasicBlock if expansion(config.depth) == 1 else Bottleneck
+
+
+def residual_blocks(network: Any) -> list[nn.Module]:
+    """Return the residual blocks of a network with stages ``layer1`` to ``layer4``, in order."""
+    stages = (network.layer1, network.layer2, network.layer3, network.layer4)
+    return [block for stage in stages for block in stage]
+
+
 class ResNet(nn.Module):
     """Stem and four stages; with output stride 8 the last two are dilated, not strided."""
 
@@ -111,20 +123,15 @@ class ResNet(nn.Module):
         self.activation = ACTIVATIONS[config.activation]()
         self.pool = StemPool(config.maxpool, config.pool)
         layout = stages(config.depth, config.width, config.stride_in, output_stride)
-        block = self.block(config)
+        block = block_class(config)
         self.layer1 = nn.Sequential(*[block(one, config) for one in layout[0]])
         self.layer2 = nn.Sequential(*[block(one, config) for one in layout[1]])
         self.layer3 = nn.Sequential(*[block(one, config) for one in layout[2]])
         self.layer4 = nn.Sequential(*[block(one, config) for one in layout[3]])
 
-    @staticmethod
-    def block(config: DeepLabV2Config | ResNetConfig) -> type:
-        """Return the class of the blocks: ``BasicBlock`` below depth 50, else ``Bottleneck``."""
-        return BasicBlock if expansion(config.depth) == 1 else Bottleneck
-
     def blocks(self) -> list[nn.Module]:
         """Return the residual blocks in order."""
-        return [block for stage in (self.layer1, self.layer2, self.layer3, self.layer4) for block in stage]
+        return residual_blocks(self)
 
     def stem(self, images: Tensor) -> Tensor:
         """Return the output of the first layer (N, width, H / 2, W / 2) of normalised images, before its pooling."""

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from common.networks.resnet import ResNetConfig
 from common.residual import expansion
 from torch_impl.nets.classifier import Classifier
-from torch_impl.nets.predictors import linear
+from torch_impl.nets.layers import linear
 from torch_impl.nets.recompute import run_block
 from torch_impl.nets.resnet import ResNet, convolution
 from torch_impl.nets.training import freeze_affine

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from common.mobilenet import SHUFFLE_UNITS, SHUFFLE_WIDTHS
 from common.networks.mobile import ShuffleNetV2Config
 from torch_impl.nets.convnorm import Layers
+from torch_impl.nets.layers import linear
 
 
 class ShuffleUnit(nn.Module):
@@ -62,7 +63,7 @@ class ShuffleNetV2(nn.Module):
             stages.append(nn.Sequential(ShuffleUnit(inputs, outputs, 2, layers), *others))
         self.stage2, self.stage3, self.stage4 = stages
         self.conv5 = layers.unit(widths[-1], last, 1, activation="relu")
-        self.fc = layers.linear(last, classes)
+        self.fc = linear(last, classes)
 
     def forward(self, images: Tensor, dropout: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return features and raw logits.

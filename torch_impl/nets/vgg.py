@@ -4,20 +4,18 @@ import torch
 from torch import Tensor, nn
 
 from common.networks.plain import VGG16Config
-from torch_impl.nets.alexnet import convolution
-from torch_impl.nets.classifier import Classifier, drop
-from torch_impl.nets.predictors import linear
+from torch_impl.nets.classifier import drop
+from torch_impl.nets.layers import conv, linear
+from torch_impl.nets.plain import PlainClassifier
 from torch_impl.nets.resnet import ACTIVATIONS
 
 _BLOCKS = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))  # width, convolutions
-_ENDS = (5, 10, 17, 24)  # of the layers before each style point: the first four poolings, by analogy with AlexNet
 
 
-class VGG16(Classifier):
+class VGG16(PlainClassifier):
     """Thirteen convolutions and two hidden layers; the features are the second one's, behind a dropout."""
 
-    HEADS = ("head.", "fc.", "classifier.")
-    OWN_STATISTICS = "ordinary"
+    ENDS = (5, 10, 17, 24)  # the first four poolings, by analogy with AlexNet
 
     def __init__(self, config: VGG16Config, classes: int) -> None:
         super().__init__()
@@ -31,22 +29,15 @@ class VGG16(Classifier):
         layers, inputs = [], 3
         for width, count in _BLOCKS:
             for _ in range(count):
-                layers += [convolution(inputs, width * config.width, 3), activation()]
+                layers += [conv(inputs, width * config.width, 3, 1, 1), activation()]
                 inputs = width * config.width
             layers.append(pool(2, 2))
         self.features = nn.Sequential(*layers)
         self.add_head(config, hidden, classes)
 
-    def stage(self, x: Tensor, number: int) -> Tensor:
-        """Map images (N, 3, H, W), or maps, to the maps of a point: strides 2, 4, 8, 16."""
-        for index in range(0 if number == 1 else _ENDS[number - 2], _ENDS[number - 1]):
-            x = self.features[index](x)
-        return x
-
     def tail(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
         """Return features (N, hidden); ``dropout`` (N, 2 * hidden) belongs to the outputs of both layers."""
-        for index in range(_ENDS[-1], len(self.features)):
-            x = self.features[index](x)
+        x = self.rest(x)
         first, second = (None, None) if dropout is None else (dropout[:, : self.hidden], dropout[:, self.hidden :])
         x = drop(self.classifier[1](self.classifier[0](x.flatten(1))), first, self.rate)
         return drop(self.classifier[4](self.classifier[3](x)), second, self.rate)
