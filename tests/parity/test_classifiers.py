@@ -68,13 +68,17 @@ def test_features_latent_and_logits_agree_in_evaluation_mode(name):
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradients_of_the_smooth_network_agree(name, training):
+    """Beside PyTorch's own distance from float64, for batch statistics multiply rounding."""
     need_both()
     sides, networks = pair(name, **SMOOTH)
-    want, got = (gradients(side, network, inputs(name), training) for side, network in zip(sides, networks))
+    arrays, exact = inputs(name), pair(name, **SMOOTH)[1][0].double()
+    torch32, got = (gradients(side, network, arrays, training) for side, network in zip(sides, networks))
+    want = gradients(sides[0], exact, {**arrays, "images": arrays["images"].astype(np.float64)}, training)
     assert got.keys() == want.keys()
     assert not [key for key in want if NETWORKS[name][1].get("imagenet_fc") and key.startswith("fc.")]
-    for key in want:
-        assert_close(f"{name} {key}", got[key], want[key], GRADIENT)
+    for key, value in want.items():
+        gap, noise = np.abs(got[key] - value).max(), np.abs(torch32[key] - value).max()
+        assert gap <= GRADIENT * np.abs(value).max() + FLOOR_FACTOR * noise, f"{key}: {gap:.1e}, torch {noise:.1e}"
 
 
 @pytest.mark.parametrize("name", ["r18", "r10-predictor", "alexnet", "vgg16"])
