@@ -7,6 +7,7 @@ import mindspore
 from mindspore import Tensor, ops
 
 from ms_impl.losses import IGNORED, softmax, upsample
+from ms_impl.numerics import wide
 
 _MOST = 3000.0  # a count that is not passed, so that a mean becomes a slow moving average
 _FEWEST = 5  # pixels of a class that make a vector
@@ -74,8 +75,8 @@ def follow_centroids(
 
 def centroid_distances(feature: Tensor, centroids: Tensor) -> Tensor:
     """Return the Euclidean distance (N, K, h, w) of features (N, D, h, w) from centroids (K, D)."""
-    wide = feature.astype(mindspore.float32)
-    each = [ops.square(wide - one.reshape(1, -1, 1, 1)).sum(axis=1) for one in ops.unbind(centroids, 0)]
+    feature = wide(feature)
+    each = [ops.square(feature - one.reshape(1, -1, 1, 1)).sum(axis=1) for one in ops.unbind(centroids, 0)]
     return ops.sqrt(ops.stack(each, axis=1))
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from torch_impl.losses import IGNORED, softmax, upsample
+from torch_impl.numerics import wide
 
 _MOST = 3000.0  # a count that is not passed, so that a mean becomes a slow moving average
 _FEWEST = 5  # pixels of a class that make a vector
@@ -43,7 +44,7 @@ def class_means(feature: Tensor, logits: Tensor, label: Tensor | None = None) ->
     mask = one_hot(logits.argmax(dim=1), classes)[:, :classes]
     if label is not None:
         mask = mask * one_hot(label, classes)[:, :classes]
-    flat = _wide(feature).flatten(2)
+    flat = wide(feature).flatten(2)
     mask = mask.flatten(2).to(flat.dtype)
     counts = mask.sum(dim=2)
     means = mask @ flat.transpose(1, 2) / counts.clamp(min=1.0).unsqueeze(2)
@@ -74,8 +75,8 @@ def follow_centroids(
 
 def centroid_distances(feature: Tensor, centroids: Tensor) -> Tensor:
     """Return the Euclidean distance (N, K, h, w) of features (N, D, h, w) from centroids (K, D)."""
-    wide = _wide(feature)
-    each = [((wide - one.reshape(1, -1, 1, 1)) ** 2).sum(dim=1) for one in centroids.unbind(0)]
+    feature = wide(feature)
+    each = [((feature - one.reshape(1, -1, 1, 1)) ** 2).sum(dim=1) for one in centroids.unbind(0)]
     return torch.stack(each, dim=1).sqrt()
 
 
@@ -107,8 +108,3 @@ def paste(mask: Tensor, above: Tensor, below: Tensor) -> Tensor:
 
 def _places(length: int, wanted: int) -> list[int]:
     return [index * length // wanted for index in range(wanted)]
-
-
-def _wide(x: Tensor) -> Tensor:
-    """Return half-precision numbers as float32, others as they are."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
