@@ -1,7 +1,7 @@
 """Measure speed and memory as ratios within one run, and print one table.
 
     python scripts/benchmark.py                 # all rows
-    python scripts/benchmark.py train_step      # one part: train_step, conversion, instance_selector
+    python scripts/benchmark.py train_step      # one part: train_step, conversion, instance_selector, memory
     python scripts/benchmark.py --threads 1     # CPU threads of either framework
 """
 
@@ -18,7 +18,7 @@ from rich.table import Table  # noqa: E402
 
 from common.cli import run  # noqa: E402
 
-PARTS = ("train_step", "conversion", "instance_selector")
+PARTS = ("train_step", "conversion", "instance_selector", "memory")
 
 
 def main() -> int:
@@ -47,6 +47,10 @@ def _rows(part: str) -> list[dict[str, str]]:
         from scripts.benchmarks import instance_selector
 
         return [instance_selector.row()]
+    if part == "memory":
+        from scripts.benchmarks import memory
+
+        return memory.rows()
     from scripts.benchmarks import conversion
 
     return [conversion.row()]

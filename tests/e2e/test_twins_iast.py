@@ -1,0 +1,91 @@
+"""Rung P4 for IAST: loss curves of every stage and pseudo-labels, thresholds too, from the same weights.
+
+PyTorch runs all stages. MindSpore runs each of them behind PyTorch's earlier ones, converted.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.config import Config, dump, load_config
+from common.data.roles import open_roles
+from common.data.toy_streets import ToyStreets, generate
+from common.engine import Engine
+from common.log import RunLog, read_journal
+from common.methods import stages
+from common.pictures import read_png
+from common.run_folder import RunFolder
+from common.tolerances import CURVE, PIXELS
+from convert.folder import convert_folder
+from tests.e2e.test_handover import backends  # noqa: F401
+
+pytestmark = pytest.mark.slow
+STEPS = 20
+PARTS = (("source",), ("warmup",), ("round1/pseudo", "round1/train"))
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    root = tmp_path_factory.mktemp("streets")
+    generate(root / "toy", ToyStreets(source=8, train=8, val=2, size=(128, 64)))
+    roles = {"source": "gta5", "target": "cityscapes", "val": "cityscapes"}
+    sets = [f"data.{role}.root={root / 'toy' / folder}" for role, folder in roles.items()]
+    sets += [f"method.crop_{role}.size=[64,32]" for role in ("source", "target")]
+    sets += [f"method.crop_{role}.heights=[32,64]" for role in ("source", "target")]
+    # Adam's first steps have the gradient's sign alone: noise would decide where it is near 0
+    sets += ["optim.name=sgd", "optim.lr=0.0005", "optim.floor=0.000005", "method.warmup.discriminator_eps=0.01"]
+    sets += [f"method.{stage}={{steps: {STEPS}, lr: 0.0005}}" for stage in ("source", "self_training")]
+    sets += [f"method.warmup.{key}" for key in (f"steps={STEPS}", "lr=0.0005", "lambda_adversarial=0.1")]
+    # so short a training is never as sure as the thresholds of a real one begin
+    sets += ["method.pseudo={size: [64, 32], initial: 0.2, beta: 0.5, alpha: 0.6, gamma: 0.5}", "method.rounds=[{}]"]
+    return load_config("iast/toy", [*sets, "train.log_every=1", f"train.checkpoint_every={STEPS}"])
+
+
+def run(config: Config, backend, place: Path, wanted: tuple[str, ...]) -> None:
+    """Run some stages, one after the other."""
+    folder = RunFolder(place)
+    folder.open(dump(config), "test", (place / "stages").exists(), overwrite=False)
+    log = RunLog(folder)
+    engine = Engine(config, backend, stages(config), open_roles(config, checked=False), folder, log)
+    for name in wanted:
+        engine.run(name)
+    log.journal.close()
+    folder.close()
+
+
+@pytest.fixture(scope="module")
+def runs(config, backends, tmp_path_factory) -> dict[str, tuple[Path, Path]]:  # noqa: F811
+    """Stage -> the run folders of PyTorch and of MindSpore that hold it."""
+    root = tmp_path_factory.mktemp("runs")
+    ours, places = root / "torch", {}
+    for number, names in enumerate(PARTS):
+        theirs = root / f"mindspore{number}"
+        if number:
+            convert_folder(ours, theirs)
+        run(config, backends["mindspore"], theirs, names)
+        run(config, backends["torch"], ours, names)
+        places |= dict.fromkeys(names, (ours, theirs))
+    return places
+
+
+def curve(place: Path, stage: str) -> np.ndarray:
+    """Return the loss of every step."""
+    return np.array([e["loss"] for e in read_journal(place / "metrics.jsonl") if e["stage"] == stage and "loss" in e])
+
+
+@pytest.mark.parametrize("stage", ["source", "warmup", "round1/train"])
+def test_loss_curves_agree(runs: dict[str, tuple[Path, Path]], stage: str) -> None:
+    ours, theirs = (curve(place, stage) for place in runs[stage])
+    assert len(ours) == len(theirs) == STEPS
+    assert ours[-5:].mean() < ours[:5].mean(), f"{stage} learns nothing: {ours}"
+    assert np.max(np.abs(ours - theirs) / np.abs(ours)) <= CURVE
+
+
+def test_pseudo_labels_from_the_same_weights_agree(runs: dict[str, tuple[Path, Path]]) -> None:
+    """The selector's labels, through its thresholds: some pixels of every image stream have none, two classes occur."""
+    folders = [place / "stages" / "round1" / "pseudo" / "files" for place in runs["round1/pseudo"]]
+    names = sorted(path.relative_to(folders[0]) for path in folders[0].rglob("*_pseudo_trainIds.png"))
+    ours, theirs = (np.stack([read_png(folder / name) for name in names]) for folder in folders)
+    assert len(names) == 8 and len(np.unique(ours)) > 2 and 0.1 < (ours == 255).mean() < 0.9
+    assert (ours != theirs).mean() <= PIXELS
