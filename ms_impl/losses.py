@@ -29,9 +29,13 @@ def cross_entropy(logits: Tensor, label: Tensor, over: str = "valid") -> Tensor:
     Returns:
         () float32; 0 with zero gradient when no pixel is valid.
     """
+    return likelihood_loss(log_softmax(logits), label, over)
+
+
+def likelihood_loss(log_p: Tensor, label: Tensor, over: str = "valid") -> Tensor:
+    """Return ``cross_entropy`` of logarithms of probabilities (N, C, H, W), which several losses may share."""
     valid = ops.logical_and(label >= 0, label != IGNORED)
     target = ops.where(valid, label, ops.zeros_like(label))
-    log_p = log_softmax(logits)
     picked = of_class(log_p, target)
     pixels = (label >= 0).astype(mindspore.float32).sum() if over == "all" else valid_pixels(label)
     return -(picked * valid.astype(mindspore.float32)).sum() / ops.maximum(pixels, 1.0)

@@ -30,8 +30,13 @@ def cross_entropy(logits: Tensor, label: Tensor, over: str = "valid") -> Tensor:
     Returns:
         () float32; 0 with zero gradient when no pixel is valid.
     """
+    return likelihood_loss(log_softmax(logits), label, over)
+
+
+def likelihood_loss(log_p: Tensor, label: Tensor, over: str = "valid") -> Tensor:
+    """Return ``cross_entropy`` of logarithms of probabilities (N, C, H, W), which several losses may share."""
     target = torch.where(label >= 0, label, IGNORED).long()
-    total = functional.cross_entropy(wide(logits), target, ignore_index=IGNORED, reduction="sum")
+    total = functional.nll_loss(log_p, target, ignore_index=IGNORED, reduction="sum")
     pixels = (label >= 0).sum().float() if over == "all" else valid_pixels(label)
     return total / pixels.clamp(min=1)
 

@@ -7,8 +7,22 @@ The official code divides both by the number of classes once more than the paper
 import torch
 from torch import Tensor
 
-from torch_impl.losses import IGNORED, cross_entropy, valid_pixels
+from torch_impl.losses import IGNORED, likelihood_loss, valid_pixels
 from torch_impl.numerics import exp, log_softmax
+
+
+def region_losses(logits: Tensor, label: Tensor, empty: str = "zero") -> tuple[Tensor, Tensor, Tensor]:
+    """Return the three losses of self-training below, which share the logarithm of one softmax: a third of the memory.
+
+    Args:
+        logits: (N, C, H, W).
+        label: (N, H, W) integers in [0, C), 255 where there is none.
+        empty: What a region without a pixel gives: ``"zero"``, or ``"nan"`` as the official code.
+    Returns:
+        ``pseudo_label_loss``, ``uniform_divergence`` and ``ignored_entropy``, each () float32.
+    """
+    log_p = log_softmax(logits)
+    return _likelihood(log_p, label, empty), _divergence(log_p, label, empty), _entropy(log_p, label, empty)
 
 
 def pseudo_label_loss(logits: Tensor, label: Tensor, empty: str = "zero") -> Tensor:
@@ -21,8 +35,7 @@ def pseudo_label_loss(logits: Tensor, label: Tensor, empty: str = "zero") -> Ten
     Returns:
         () float32.
     """
-    loss = cross_entropy(logits, label)
-    return loss if empty == "zero" else torch.where(valid_pixels(label) > 0, loss, torch.nan)
+    return _likelihood(log_softmax(logits), label, empty)
 
 
 def uniform_divergence(logits: Tensor, label: Tensor, empty: str = "zero") -> Tensor:
@@ -34,8 +47,7 @@ def uniform_divergence(logits: Tensor, label: Tensor, empty: str = "zero") -> Te
         logits, label: As for ``pseudo_label_loss``.
         empty: What no labelled pixel gives: ``"zero"``, without gradient, or ``"nan"`` with one of NaN.
     """
-    log_p = log_softmax(logits)
-    return -_mean(log_p.mean(dim=1), label != IGNORED, empty) / logits.shape[1]
+    return _divergence(log_softmax(logits), label, empty)
 
 
 def ignored_entropy(logits: Tensor, label: Tensor, empty: str = "zero") -> Tensor:
@@ -45,8 +57,20 @@ def ignored_entropy(logits: Tensor, label: Tensor, empty: str = "zero") -> Tenso
         logits, label: As for ``pseudo_label_loss``.
         empty: What no ignored pixel gives: ``"zero"``, without gradient, or ``"nan"`` with one of NaN.
     """
-    log_p = log_softmax(logits)
-    return -_mean((exp(log_p) * log_p).sum(dim=1), label == IGNORED, empty) / logits.shape[1]
+    return _entropy(log_softmax(logits), label, empty)
+
+
+def _likelihood(log_p: Tensor, label: Tensor, empty: str) -> Tensor:
+    loss = likelihood_loss(log_p, label)
+    return loss if empty == "zero" else torch.where(valid_pixels(label) > 0, loss, torch.nan)
+
+
+def _divergence(log_p: Tensor, label: Tensor, empty: str) -> Tensor:
+    return -_mean(log_p.mean(dim=1), label != IGNORED, empty) / log_p.shape[1]
+
+
+def _entropy(log_p: Tensor, label: Tensor, empty: str) -> Tensor:
+    return -_mean((exp(log_p) * log_p).sum(dim=1), label == IGNORED, empty) / log_p.shape[1]
 
 
 def _mean(values: Tensor, region: Tensor, empty: str) -> Tensor:

@@ -14,7 +14,7 @@ from ms_impl.execution import lower_precision
 from ms_impl.losses import IGNORED, cross_entropy, softmax, upsample, valid_pixels
 from ms_impl.methods.segmentation import SegmentationObjective
 from ms_impl.nets import build_network
-from ms_impl.regions import ignored_entropy, pseudo_label_loss, uniform_divergence
+from ms_impl.regions import region_losses
 
 
 class AdversarialWarmUp(SegmentationObjective):
@@ -109,12 +109,9 @@ class SelfTraining(SegmentationObjective):
         source = None if source_image is None else self.segmentation(source_image, source_label)[0]
         aux, main = self.classifiers(self.normalise(target_image))
         size = (target_label.shape[1], target_label.shape[2])
-        logits = upsample(main, size)
-        pseudo = pseudo_label_loss(logits, target_label, self.empty)
+        pseudo, uniform, entropy = region_losses(upsample(main, size), target_label, self.empty)
         if aux is not None and self.lambda_aux:
             pseudo = pseudo + self.lambda_aux * cross_entropy(upsample(aux, size), target_label)
-        uniform = uniform_divergence(logits, target_label, self.empty)
-        entropy = ignored_entropy(logits, target_label, self.empty)
         labelled = valid_pixels(target_label)
         kept = labelled / target_label.size
         if not self.alone:

@@ -13,7 +13,7 @@ from torch_impl.execution import lower_precision
 from torch_impl.losses import IGNORED, cross_entropy, softmax, upsample, valid_pixels
 from torch_impl.methods.segmentation import SegmentationObjective
 from torch_impl.nets import build_network
-from torch_impl.regions import ignored_entropy, pseudo_label_loss, uniform_divergence
+from torch_impl.regions import region_losses
 
 
 class AdversarialWarmUp(SegmentationObjective):
@@ -108,12 +108,9 @@ class SelfTraining(SegmentationObjective):
         source = None if source_image is None else self.segmentation(source_image, source_label)[0]
         aux, main = self.classifiers(self.normalise(target_image))
         size = (target_label.shape[1], target_label.shape[2])
-        logits = upsample(main, size)
-        pseudo = pseudo_label_loss(logits, target_label, self.empty)
+        pseudo, uniform, entropy = region_losses(upsample(main, size), target_label, self.empty)
         if aux is not None and self.lambda_aux:
             pseudo = pseudo + self.lambda_aux * cross_entropy(upsample(aux, size), target_label)
-        uniform = uniform_divergence(logits, target_label, self.empty)
-        entropy = ignored_entropy(logits, target_label, self.empty)
         labelled = valid_pixels(target_label)
         kept = labelled / target_label.numel()
         if not self.alone:
