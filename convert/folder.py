@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 import yaml
@@ -116,10 +117,13 @@ def _config(folder: Path) -> dict:
     return {}
 
 
-def _initial(folder: Path) -> Path | None:
-    """Return the file of the run's initial weights, or None."""
-    weights = (_config(folder).get("network") or {}).get("weights")
-    return Path(weights).resolve() if weights else None
+def _initial(config: object, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Path]]:
+    """Yield key and file of all initial weights that a configuration names, of whatever network."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            if isinstance(value, str) and (key == "weights" or str(key).endswith("_weights")):
+                yield (*at, key), Path(value)
+            yield from _initial(value, (*at, key))
 
 
 def _betas(folder: Path) -> Sequence[float] | None:
@@ -162,33 +166,39 @@ def _convert_initial(source: Path, part: Path, target: Path, to: str, options: O
     """Convert the run's initial weights too and name them in its configuration; without them no stage can begin.
 
     Returns:
-        (a report if there were any, digest of the old file -> digest of the new one).
+        (a report a file, digest of each old file -> digest of the new one).
     """
-    path = part / "config.yaml"
-    config = _config(source)
-    weights = (config.get("network") or {}).get("weights") if path.is_file() else None
-    if not weights or Path(weights).suffix in (SUFFIXES[to], ".safetensors"):
+    path, config = part / "config.yaml", _config(source)
+    named = [(keys, file) for keys, file in _initial(config) if file.suffix not in (SUFFIXES[to], ".safetensors")]
+    if not named or not path.is_file():
         return [], {}
-    if not Path(weights).is_file():
-        raise UserError(f"{source / 'config.yaml'}: network.weights: {weights}: no such file; convert from where it is")
-    place = part / "weights" / f"{Path(weights).stem}{SUFFIXES[to]}"
-    place.parent.mkdir(exist_ok=True)
-    report = convert_file(weights, place, options)
-    config["network"]["weights"] = str(target / "weights" / place.name)
+    places: dict[Path, Path] = {}
+    reports, digests = [], {}
+    for keys, file in named:
+        if not file.is_file():
+            raise UserError(f"{source / 'config.yaml'}: {'.'.join(keys)}: {file}: no such file; convert from its place")
+        if file not in places:
+            taken = any(place.stem == file.stem for place in places.values())
+            places[file] = part / "weights" / f"{'-'.join(keys) if taken else file.stem}{SUFFIXES[to]}"
+            places[file].parent.mkdir(exist_ok=True)
+            reports.append(convert_file(file, places[file], options))
+            digests[checkpoint.sha256(file)] = checkpoint.sha256(places[file])
+        section = reduce(dict.__getitem__, keys[:-1], config)
+        section[keys[-1]] = str(target / "weights" / places[file].name)
     checkpoint.write_text(path, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-    return [report], {checkpoint.sha256(Path(weights)): checkpoint.sha256(place)}
+    return reports, digests
 
 
 def _copy_rest(source: Path, part: Path, converted: list[Path]) -> None:
     """Copy all other files; the initial weights of an earlier conversion are converted again instead."""
-    initial = _initial(source)
+    initial = {file.resolve() for _, file in _initial(_config(source))}
     for folder in _walk(source):
         if folder in converted:
             continue
         place = part / folder.relative_to(source)
         place.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():
-            if path.is_file() and path.name not in _LEFT_BEHIND and path.resolve() != initial:
+            if path.is_file() and path.name not in _LEFT_BEHIND and path.resolve() not in initial:
                 _copy(path, place / path.name)
 
 

@@ -226,4 +226,4 @@ def _settings(config: Config, *sections: str) -> dict[str, Any]:
     """Return what a stage depends on: its sections of the method, the sizes, and the teacher."""
     augkd = config.method
     chosen = augkd.model_dump(mode="json", include={*sections, "latent_size", "latent_width", "image_size"})
-    return {**chosen, "teacher": augkd.teacher.network.model_dump(mode="json")}
+    return {**chosen, "teacher": augkd.teacher.network.model_dump(mode="json", exclude={"weights"})}  # by their digest

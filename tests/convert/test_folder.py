@@ -155,3 +155,25 @@ def test_places_that_cannot_be(run, tmp_path):
             convert_folder(run, tmp_path / target)
     with pytest.raises(UserError, match="holds no checkpoint folder"):
         convert_folder(tmp_path / "there", tmp_path / "out")
+
+
+def test_every_file_of_initial_weights_is_converted_once(run, tmp_path):
+    """A teacher's, and a student's that was made elsewhere; of two files with one name both are kept."""
+    (tmp_path / "elsewhere").mkdir()
+    teacher = write_pth(tmp_path / "teacher.pth", model(8))
+    student = write_pth(tmp_path / "elsewhere/init.pth", model(7))
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["method"] = {"teacher": {"network": {"weights": str(teacher)}}, "finetune_weights": str(student)}
+    config["other"] = {"network": {"weights": config["network"]["weights"]}}
+    (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    assert len(convert_folder(run, tmp_path / "ms")) == 3 * 5 + 3
+    written = yaml.safe_load((tmp_path / "ms/config.yaml").read_text())
+    names = "init.ckpt", "teacher.ckpt", "method-finetune_weights.ckpt"
+    places = [str(tmp_path / "ms/weights" / name) for name in names]
+    assert written["network"] == written["other"]["network"] == {"weights": places[0]}
+    assert written["method"] == {"teacher": {"network": {"weights": places[1]}}, "finetune_weights": places[2]}
+    assert content(Path(places[2]))["conv.weight"].flat[0] == 7
+    convert_folder(tmp_path / "ms", tmp_path / "back")
+    assert sorted(path.name for path in (tmp_path / "back/weights").iterdir()) == [
+        "init.pth", "method-finetune_weights.pth", "teacher.pth",
+    ]  # fmt: skip

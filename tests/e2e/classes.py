@@ -20,7 +20,7 @@ def write_data(root: Path) -> Path:
     return root
 
 
-def write_config(path: Path, data: Path, **sections: dict) -> Path:
+def write_config(path: Path, data: Path, /, **sections: dict) -> Path:
     """Write a configuration over ``write_data``; ``sections`` add to or replace keys of its sections.
 
     A section with another ``name`` replaces the old one whole.

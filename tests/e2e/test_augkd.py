@@ -1,0 +1,152 @@
+"""AuG-KD cut in each of its modules: resumed to the bit, handed over to the other framework, and in two processes."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common import checkpoint
+from common.backends import open_backend
+from common.config import load_config
+from convert.folder import convert_folder
+from tests.e2e.classes import SIZE, write_config, write_data
+from tests.e2e.runs import ROOT, environment
+from tests.e2e.test_handover import OTHER, train
+from tests.e2e.test_processes import LAUNCHERS, VENV, free_port
+from tests.tolerances import GRADIENT
+from tests.twins import need_both
+
+pytestmark = pytest.mark.slow
+STEPS, RATE = 2, 0.02
+STAGES = ("teacher", "datafree", "anchor", "mixup")
+CUTS = [number * STEPS + 1 for number in (1, 2, 3)]  # in the middle of each module
+SMOOTH = {"name": "resnet", "depth": 10, "width": 4, "stem": "small", "activation": "softplus"}
+METHOD = {
+    "name": "augkd",
+    "latent_size": 6,
+    "latent_width": 4,
+    "image_size": SIZE[0],
+    "teacher": {"network": SMOOTH, "steps": STEPS, "lr": RATE},
+    "datafree": {"epochs": 1, "iterations": STEPS, "inner": 1, "generator_lr": RATE, "encoder_lr": RATE},
+    "anchor": {"steps": STEPS, "epochs": 1, "lr": RATE},
+    "mixup": {"steps": STEPS, "epochs": 2, "b": 0.4},
+}
+# Where a gradient is but noise, as that of a bias before a BatchNorm, Adam with its own eps would make a step of it
+OPTIM = {"name": "adam", "lr": RATE, "eps": 0.01, "weight_decay": 1e-3}
+
+
+def written(root: Path, batch: int, **network: object) -> Path:
+    """Write a configuration of all modules and return its file."""
+    sized = {"layout": "class_folders", "size": list(SIZE)}
+    real, sketch = ({**sized, "root": str(root / "data" / domain)} for domain in ("real", "sketch"))
+    data = {"source": real, "target": None, "labelled": {**sketch, "every": 2}, "test": None}
+    data["val"] = {**sketch, "every": 2, "offset": 1}
+    sections = {"data": data, "network": {**SMOOTH, **network}, "optim": OPTIM, "method": METHOD, "baselines": []}
+    return write_config(root / "own.yaml", root / "data", train={"steps": STEPS, "batch_size": batch}, **sections)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    root = tmp_path_factory.mktemp("classes")
+    write_data(root / "data")
+    return load_config(written(root, batch=4))
+
+
+@pytest.fixture(scope="module")
+def backends():
+    need_both()
+    return {name: open_backend(name, device="cpu", compile=False) for name in OTHER}
+
+
+@pytest.fixture(scope="module")
+def whole(config, backends, tmp_path_factory) -> dict[str, Path]:
+    """Return the folders of uninterrupted runs."""
+    places = {name: tmp_path_factory.mktemp("whole") / name for name in backends}
+    for name, place in places.items():
+        train(config, backends[name], place)
+    return places
+
+
+def parts(run: Path, backend) -> dict[str, np.ndarray]:
+    """Return every number of the last checkpoints of a run: weights and statistics, and the optimizers' moments."""
+    found = {}
+    for stage in STAGES:
+        (last,) = checkpoint.steps(run / "stages" / stage / "checkpoints")
+        loaded = checkpoint.load(backend, last)[0]
+        found |= {f"{stage}/{part}/{key}": value for part, one in loaded.items() for key, value in one.items()}
+    return {name: value for name, value in found.items() if "num_batches" not in name}  # PyTorch's alone
+
+
+def compare(got: dict[str, np.ndarray], want: dict[str, np.ndarray]) -> None:
+    """Compare weights by how far Adam could have gone, everything else by the largest of its part."""
+    assert got.keys() == want.keys()
+    for name, array in want.items():
+        part = name.rpartition("/")[0]
+        scale = max(float(np.abs(one).max()) for key, one in want.items() if key.startswith(f"{part}/"))
+        weight = "optimizer" not in name and "running_" not in name
+        bound = GRADIENT * (RATE * STEPS if weight else scale)
+        gap = float(np.abs(got[name].astype(np.float64) - array).max())
+        assert gap <= bound, f"{name}: {gap:.1e} > {bound:.1e}"
+
+
+def test_whole_runs_agree(whole, backends, tmp_path):
+    convert_folder(whole["mindspore"], tmp_path / "torch")
+    got, want = (parts(place, backends["torch"]) for place in (tmp_path / "torch", whole["torch"]))
+    assert {name.split("/")[1] for name in want} == {
+        *("model", "optimizer"), *("generator", "optimizer_generator", "encoder", "optimizer_encoder"),
+    }  # fmt: skip
+    compare(got, want)
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_cut_in_every_module_it_is_resumed_to_the_bit(config, backends, whole, tmp_path, name):
+    for cut in (CUTS[0], STEPS, STEPS):  # steps of each call: to the middle of the next module
+        train(config, backends[name], tmp_path / name, resume=(tmp_path / name).exists(), stop_after=cut)
+    train(config, backends[name], tmp_path / name, resume=True)
+    got, want = (parts(place, backends[name]) for place in (tmp_path / name, whole[name]))
+    assert got.keys() == want.keys()
+    assert all(np.array_equal(got[key], value) for key, value in want.items())
+
+
+@pytest.mark.parametrize("first", OTHER)
+def test_each_module_goes_on_with_the_other_framework(config, backends, whole, tmp_path, first):
+    """One run changes hands in the middle of every module; finished modules do not run again."""
+    name, place = first, tmp_path / "0" / first
+    place.parent.mkdir()
+    train(config, backends[name], place, stop_after=CUTS[0])
+    for number, stop in enumerate((STEPS, STEPS, None), 1):
+        name, before = OTHER[name], place
+        place = tmp_path / str(number) / name
+        place.parent.mkdir()
+        convert_folder(before, place)
+        train(config, backends[name], place, resume=True, stop_after=stop)
+    done = [checkpoint.read_json(place / f"stages/{stage}/done.json")["backend"]["name"] for stage in STAGES]
+    assert done == [first, OTHER[first], first, OTHER[first]]
+    if name == "mindspore":
+        convert_folder(place, tmp_path / "torch")
+        place = tmp_path / "torch"
+    compare(parts(place, backends["torch"]), parts(whole["torch"], backends["torch"]))
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_the_student_of_two_processes_is_that_of_one_with_twice_the_batch(tmp_path, backends, name):
+    """Module 3 upon modules of one process; its BatchNorm keeps its statistics, or each process had its own."""
+    write_data(tmp_path / "data")
+    config = load_config(written(tmp_path, batch=4, freeze_bn_stats=True))
+    one, two = tmp_path / "one" / "own" / name, tmp_path / "two" / "own" / name
+    train(config, backends[name], one)
+    shutil.copytree(one, two)
+    shutil.rmtree(two / "stages" / "mixup")
+    file = written(tmp_path, batch=2, freeze_bn_stats=True)
+    words = ["bash", str(ROOT / "scripts" / LAUNCHERS[name]), str(file), "--out", str(tmp_path / "two"), "--resume"]
+    words += ["--compile", "off"] if name == "mindspore" else []
+    more = {"NPROC": "2", "MASTER_PORT": str(free_port()), "LOG_DIR": str(tmp_path), "TWINDA_VENV": VENV}
+    done = subprocess.run(words, cwd=ROOT, env=environment(**more), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    marker = checkpoint.read_json(two / "stages/mixup/done.json")
+    assert marker["inputs"] == checkpoint.read_json(one / "stages/mixup/done.json")["inputs"]
+    (last,) = checkpoint.steps(two / "stages/mixup/checkpoints")
+    assert checkpoint.read_json(last / "state.json")["world"] == 2
+    compare(parts(two, backends[name]), parts(one, backends[name]))
