@@ -69,7 +69,7 @@ class Scorer:
             log: Of the stage.
             scores: "last" and "best" -> scores on the validation set; the best may be None.
         """
-        if stage.scored_on != "val" or getattr(self._data, TEST, None) is None:
+        if stage.scored_on != "val" or not stage.tested or getattr(self._data, TEST, None) is None:
             return scores
         found: dict[str, dict | None] = {"last": None, "best": None}
         for which in ("last", "best"):

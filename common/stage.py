@@ -85,6 +85,7 @@ class Stage:
         seed: Added to the configuration's seed for this stage.
         score: Whether the trained network is a row of the result table.
         scored_on: Role of the images that its weights are chosen on; "source_val" for a network of the source domain.
+        tested: Whether the test images, where there are any, score it too; not what settings are chosen by.
         changes: What this stage has otherwise than the run: section of the configuration -> key -> value, or the whole
             section, such as another network.
         judge: Given the context and the objective, returns losses that choose the best weights before the score does:
@@ -109,6 +110,7 @@ class Stage:
     seed: int = 0
     score: bool = True
     scored_on: str = "val"
+    tested: bool = True
     changes: dict[str, Any] = field(default_factory=dict)
     judge: Callable[[StageContext, Any], dict[str, float]] | None = None
     picture: Callable[[StageContext, Any], np.ndarray] | None = None

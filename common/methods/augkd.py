@@ -12,7 +12,9 @@ What a stage computes: ``torch_impl/methods/augkd.py`` with ``datafree.py`` besi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
@@ -22,6 +24,7 @@ from common.methods.augkd_batches import (
     judge_anchor,
     judge_datafree,
     mixup_batches,
+    picture_anchor,
     picture_datafree,
     picture_mixup,
     student_batches,
@@ -68,7 +71,7 @@ class AugKD:
         _check_sizes(config)
         rows = [row_stage(config, row) for row in config.method.rows]
         stages = [datafree_stage(config), anchor_stage(config), mixup_stage(config, "mixup", "AuG-KD"), *rows]
-        return [teacher_stage(config), *stages]
+        return [teacher_stage(config), *stages, *search_stages(config)]
 
 
 def teacher_stage(config: Config) -> Stage:
@@ -138,6 +141,7 @@ def anchor_stage(config: Config) -> Stage:
             "train": _train(config, steps, anchor.epochs, None),
         },
         judge=judge_anchor,
+        picture=picture_anchor,
     )
 
 
@@ -164,6 +168,20 @@ def mixup_stage(config: Config, name: str, title: str, anchors: bool = True, mix
         settings={**_settings(config, "mixup", "distill"), "mixing": mixing},
         picture=picture_mixup,
     )
+
+
+def search_stages(config: Config) -> list[Stage]:
+    """Return a student for every pair of ``method.search``, which the validation images alone score.
+
+    The official search scores on the test images.
+    """
+    augkd, found = config.method, []
+    for a, b in product(augkd.search.a, augkd.search.b):
+        mixup = augkd.mixup.model_copy(update={"a": a, "b": b})
+        point = config.model_copy(update={"method": augkd.model_copy(update={"mixup": mixup})})
+        stage = mixup_stage(point, f"search/a{a:g}-b{b:g}", f"AuG-KD, a {a:g}, b {b:g} (on val)")
+        found.append(replace(stage, tested=False, changes={**stage.changes, "method": point.method}))
+    return found
 
 
 def row_stage(config: Config, row: Row) -> Stage:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from common.data.labels import class_set
 from common.evaluate import read_ahead
 from common.methods.augkd_networks import networks
 from common.methods.augkd_rules import mixup_ratio
@@ -15,6 +16,7 @@ from common.methods.samples import Draws
 from common.stage import Batch, StageContext
 
 _SHOWN, _COLUMNS = 48, 8  # pictures of a sheet, in a row
+_CELL, _MOST_MASKED = 4, 3.0  # pixels of a number of a mask, which is below 1 / 3
 _RATIOS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the strips that show a mixture
 
 
@@ -123,6 +125,16 @@ def picture_datafree(context: StageContext, objective: Any) -> np.ndarray:
     draws = Draws(context.config.seed, context.stage)
     latent = draws.at("picture", 0).standard_normal((_SHOWN, _latent(context)), np.float32)
     return sheet(objective.pictures(latent), _COLUMNS)
+
+
+def picture_anchor(context: StageContext, objective: Any) -> np.ndarray:
+    """Return a heat-map (H, W, 3) uint8 of the masks: a row a class, a column a number of the latent vector.
+
+    Black is what an anchor keeps of a latent vector; the brighter, the more of it is replaced, white at a third.
+    """
+    masks = objective.masks(len(class_set(context.config.classes)))
+    heat = np.rint(np.clip(masks * _MOST_MASKED, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return np.repeat(heat.repeat(_CELL, 0).repeat(_CELL, 1)[..., None], 3, 2)
 
 
 def picture_mixup(context: StageContext, objective: Any) -> np.ndarray:

@@ -64,6 +64,13 @@ class MixupSettings(Strict):
     encoder_noise: bool = True  # False: the encoder's mean, here and where anchors are judged
 
 
+class SearchSettings(Strict):
+    """Students for every pair of a and b, scored on the validation images; nothing unless both are given."""
+
+    a: tuple[PositiveFloat, ...] = ()  # for example [0.2, 0.4, 0.6, 0.8, 1.0]
+    b: tuple[Fraction, ...] = ()  # for example [0, 0.2, 0.4, 0.6, 0.8]
+
+
 class DistillSettings(Strict):
     """The loss of the last stage and of plain distillation."""
 
@@ -92,6 +99,7 @@ class AugKDSettings(Strict):
     anchor: AnchorSettings = AnchorSettings()
     mixup: MixupSettings = MixupSettings()
     distill: DistillSettings = DistillSettings()
+    search: SearchSettings = SearchSettings()
     rows: tuple[Row, ...] = ()  # further students for comparison: baselines and ablations
     finetune_weights: Path | None = None  # student of rows finetune and kd, made elsewhere; None: that of module 1
 

@@ -187,6 +187,17 @@ def test_judging_and_showing_change_nothing(side):
             assert np.array_equal(value, model.state()[part][key]), f"{part} {key}"
 
 
+def test_masks_are_those_of_the_anchors(side):
+    """A mask depends on the class alone."""
+    model, backend = build(side, configuration({}, SMOOTH), "augkd_anchor")
+    arrays, masks = batch(model.config, "augkd_anchor"), model.masks(CLASSES)
+    assert masks.shape == (CLASSES, LATENT)
+    assert masks.max() > 0
+    side.training.set_mode(model.network, False)
+    _, mask = model.network(backend.tensor(arrays["noise"]), backend.tensor(arrays["label"]))
+    np.testing.assert_allclose(masks[arrays["label"]], backend.numpy(mask), rtol=1e-6)
+
+
 def test_pictures_of_a_mixture_end_at_the_real_image(side):
     config = configuration({}, SMOOTH)
     model, _ = build(side, config, "augkd_mixup")

@@ -93,6 +93,16 @@ class AnchorLearning(LatentObjective):
         set_mode(self.network, True)
         return float(losses[0]), self.backend.numpy(logits)
 
+    def masks(self, classes: int) -> np.ndarray:
+        """Return the mask of each class, (classes, L) float32 in [0, 1/3), in evaluation mode; images play no part."""
+        labels = np.arange(classes, dtype=np.int32)
+        latent = np.zeros((classes, self.config.method.latent_size), np.float32)
+        set_mode(self.network, False)
+        with torch.no_grad():
+            _, mask = self.evaluated(self.backend.tensor(latent), self.backend.tensor(labels))
+        set_mode(self.network, True)
+        return self.backend.numpy(mask)
+
 
 class DistillingObjective(LatentObjective):
     """What the students share: cross entropy with the label, divergence from a target's logits."""

@@ -1,6 +1,7 @@
 """AuG-KD's stages, options and batches."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from common.data.roles import open_roles
 from common.errors import UserError
 from common.keeper import improves, order_of
 from common.methods import stages
-from common.methods.augkd_batches import sheet
+from common.methods.augkd_batches import picture_anchor, sheet
 from common.methods.augkd_rules import curriculum, mixup_ratio
 from common.schedules import learning_rate
 from common.schema import OptimConfig
@@ -142,6 +143,29 @@ def test_the_ratio_grows_in_epochs_to_one(root: Path) -> None:
     assert found == pytest.approx([0.2, 0.2, 0.52, 0.52, 0.84, 0.84, 1.0, 1.0, 1.0, 1.0])
     assert float(batch(configured(root, {"rows": ["no_mixup"]}), "rows/no_mixup", 9)["ratio"]) == 0.0
     assert mixup_ratio("step", 3, 10, 1.0, 0.0) == pytest.approx(0.3)
+
+
+def test_a_search_trains_a_student_for_every_pair_and_keeps_the_test_images_out(root: Path) -> None:
+    config = configured(root, {"search": {"a": [0.4, 1.0], "b": [0.0, 0.5]}, "mixup": {"epochs": 5, "b": 0.2}})
+    points = {stage.name: stage for stage in stages(config) if stage.name.startswith("search/")}
+    assert list(points) == ["search/a0.4-b0", "search/a0.4-b0.5", "search/a1-b0", "search/a1-b0.5"]
+    assert not any(stage.tested for stage in points.values())
+    assert len({str(stage.settings) for stage in points.values()}) == 4
+    assert float(batch(config, "search/a1-b0.5")["ratio"]) == 0.5
+    assert float(batch(config, "search/a0.4-b0", 4)["ratio"]) == 1.0
+    assert float(batch(config, "mixup")["ratio"]) == pytest.approx(0.2)
+
+
+def test_masks_are_shown_class_by_class() -> None:
+    class Shown:
+        def masks(self, classes: int) -> np.ndarray:
+            return np.linspace(0, 1 / 3, classes * LATENT).reshape(classes, LATENT)
+
+    classes = SimpleNamespace(set="custom", names=NAMES, colours=None)
+    page = picture_anchor(SimpleNamespace(config=SimpleNamespace(classes=classes)), Shown())
+    assert page.shape == (4 * len(NAMES), 4 * LATENT, 3)
+    assert page[0, 0].tolist() == [0, 0, 0]
+    assert page[-1, -1].tolist() == [255, 255, 255]
 
 
 def test_a_curriculum_begins_with_what_is_certain() -> None:
