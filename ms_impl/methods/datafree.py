@@ -33,8 +33,9 @@ class DataFree(LatentObjective):
         self.still_generator, self.still_encoder = (
             self.unmoved(getattr(self, name), described[name]) for name in ("generator", "encoder")
         )
-        self.watch = InputStatistics(self.unmoved(self.teacher, self.role_config("teacher")))
-        self.stored = self.watch.running()
+        if self.teacher is not None:  # without one there is but a state
+            self.watch = InputStatistics(self.unmoved(self.teacher, self.role_config("teacher")))
+            self.stored = self.watch.running()
         self._invert = self.differentiated(self.invert, self.inverting)
         self._generate = Compiled(self.generate, backend.compile)
         self._observe = Compiled(self.observe, backend.compile)

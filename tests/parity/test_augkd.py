@@ -173,6 +173,16 @@ def test_the_state_of_learning_without_data_is_whole(side):
             assert gap <= GRADIENT * max(size, largest / 10), f"{part} {key}"  # biases before a norm hold noise alone
 
 
+def test_without_a_teacher_there_is_a_state(side):
+    """What a dry run lends to later stages."""
+    config = configuration({}, SMOOTH)
+    whole, backend = build(side, config, "augkd_datafree")
+    alone = backend.build(config, "augkd_datafree")
+    assert {part: list(one) for part, one in alone.state().items()} == {
+        part: list(one) for part, one in whole.state().items()
+    }
+
+
 def test_judging_and_showing_change_nothing(side):
     config = configuration({}, SMOOTH)
     model, _ = build(side, config, "augkd_datafree")
