@@ -224,7 +224,7 @@ def s3d_batches(context: StageContext) -> Callable[[int], Batch]:
     start = int(memory.ramp_start)
 
     def batch(step: int) -> Batch:
-        row, views = step - int(memory.refreshed), context.positions(step, len(groups) * each)
+        row, views = step - int(memory.refreshed), _positions(context, step, len(groups), each)
         mine = slice(context.rank * each, (context.rank + 1) * each)
         picked = [(images, int(i)) for images, plan in zip(groups, chosen) for i in plan[row, mine]]
         mates = [int(i) for plan in np.split(partner[row], len(groups)) for i in plan[mine]]
@@ -240,6 +240,15 @@ def s3d_batches(context: StageContext) -> Callable[[int], Batch]:
         }
 
     return batch
+
+
+def _positions(context: StageContext, step: int, groups: int, each: int) -> list[int]:
+    """Return where this rank's pairs stand in the endless sequence: W ranks have those of one with W times the batch.
+
+    ``context.positions`` would give the source images of one rank the places of the target images of another.
+    """
+    first, share = step * groups * each * context.world, context.rank * each
+    return [first + group * each * context.world + share + i for group in range(groups) for i in range(each)]
 
 
 def _plan(

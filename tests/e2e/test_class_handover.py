@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from common import checkpoint
@@ -51,14 +52,16 @@ def test_begun_on_one_framework_goes_on_with_the_other(config, backends, tmp_pat
 
 @pytest.mark.parametrize("backend", ["torch", "mindspore"])
 def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path, backend: str) -> None:
-    """The change of every weight over two steps; BatchNorm's statistics are frozen, or each process had its own."""
+    """The weights after S+T and S3D's second stage; BatchNorm's statistics are frozen, or each process had its own."""
     pytest.importorskip(backend)
     write_data(tmp_path / "data")
-    found = {}
+    method = {"name": "s3d", "first_steps": 2, "steps": 2, "pseudo_interval": 2, "alpha": 0.3, "temperature": 0.5}
+    found: dict[tuple, dict] = {}
     for processes in (1, 2):
         network = {"freeze_bn_stats": True}
-        settings = {"steps": 2, "checkpoint_every": 2, "batch_size": 4 // processes}
-        config = write_config(tmp_path / "own.yaml", tmp_path / "data", network=network, train=settings, baselines=[])
+        sections = {"network": network, "method": method, "baselines": []}
+        sections["train"] = {"steps": 2, "checkpoint_every": 2, "batch_size": 4 // processes}
+        config = write_config(tmp_path / "own.yaml", tmp_path / "data", **sections)
         words = [
             "bash",
             str(ROOT / "scripts" / LAUNCHERS[backend]),
@@ -71,10 +74,13 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path, backend: str
         done = subprocess.run(words, cwd=ROOT, env=environment(**more), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         run = tmp_path / str(processes) / "own" / backend
-        (folder,) = checkpoint.steps(run / "stages/supervised/checkpoints")
-        found[processes], info = checkpoint.load(open_backend(backend, device="cpu"), folder)
-        scores = checkpoint.read_json(run / "stages/supervised/done.json")["scores"]["last"]
-        assert info["world"] == processes and sum(map(sum, scores["confusion"])) == 6
-    for part in ("model", "optimizer"):
-        for name, want in found[1][part].items():
-            assert_close(f"{part} {name}", found[2][part][name], want, GRADIENT)
+        for stage in ("first", "second"):
+            (folder,) = checkpoint.steps(run / "stages" / stage / "checkpoints")
+            found[processes, stage], info = checkpoint.load(open_backend(backend, device="cpu"), folder)
+            scores = checkpoint.read_json(run / "stages" / stage / "done.json")["scores"]["last"]
+            assert info["world"] == processes and sum(map(sum, scores["confusion"])) == 6
+    for stage in ("first", "second"):
+        for part in ("model", "optimizer"):
+            for name, want in found[1, stage][part].items():
+                assert_close(f"{stage} {part} {name}", found[2, stage][part][name], want, GRADIENT)
+    assert np.array_equal(*(found[processes, "second"]["memory"]["labels"] for processes in (1, 2)))

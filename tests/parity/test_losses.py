@@ -57,10 +57,18 @@ def whole(name: str, scale: float = 3.0, count: int = 6, classes: int = 9) -> np
 
 
 def of_classes(name: str, *options, inputs: tuple[str, ...] = ("z",), scale: float = 3.0):
-    """Return a loss of ``class_losses`` of some inputs; the last one of two is a constant where it is a teacher."""
+    """Return a loss of ``class_losses`` of some inputs."""
     return lambda side: (
         lambda *z: (getattr(side.module("class_losses"), name)(*z, *options),),
         [whole(one, scale) for one in inputs],
+    )
+
+
+def distilled_classes(temperature: float, scale: float):
+    """Return S3D's distillation; the assistant's logits are a constant."""
+    return lambda side: (
+        lambda z: (side.module("class_losses").distillation(z, side.tensor(whole("assistant", scale)), temperature),),
+        [whole("student", scale)],
     )
 
 
@@ -70,6 +78,8 @@ LOSSES = {
     "segmentation": segmentation,
     "segmentation-main": main_only,
     "kl": distillation(),
+    "classes-distillation": distilled_classes(4.0, 3.0),
+    "classes-distillation-sharp": distilled_classes(1.0, 8.0),
     "classes-confident": of_classes("confident_cross_entropy"),
     "classes-entropy": of_classes("entropy"),
     "classes-exploration": of_classes("exploration", 0.8),
@@ -115,8 +125,10 @@ def test_mean_is_over_the_valid_pixels_of_the_batch_not_over_images(side):
 
 
 def test_reductions_differ_by_the_number_of_classes_and_pixels(side):
-    values = {kind: float(run(side, distillation(reduction=kind))[0][0]) for kind in
-              ("pixel_mean", "element_mean", "batch_mean")}
+    values = {
+        kind: float(run(side, distillation(reduction=kind))[0][0])
+        for kind in ("pixel_mean", "element_mean", "batch_mean")
+    }
     assert values["element_mean"] * 7 == pytest.approx(values["pixel_mean"], rel=LOSS)
     assert values["batch_mean"] == pytest.approx(values["pixel_mean"] * SIZE[0] * SIZE[1], rel=LOSS)
 

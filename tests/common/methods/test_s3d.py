@@ -80,11 +80,16 @@ def test_a_batch_depends_on_its_position_and_the_memory_alone(tmp_path):
 
 
 def test_two_ranks_share_what_one_with_twice_the_batch_sees(tmp_path):
+    """The same pairs in the same views and styles: source images first, then target ones."""
     config = configured(tmp_path, baselines=[], train={"batch_size": 1})
-    halves = [batch(config, "second", 0, rank=rank, world=2)["labelled_label"] for rank in (0, 1)]
-    wide = configured(tmp_path, baselines=[], train={"batch_size": 2})
-    whole = batch(wide, "second", 0)["labelled_label"]
-    assert sorted(np.concatenate(halves)) == sorted(whole)
+    for step in (0, 1):
+        halves = [batch(config, "second", step, rank=rank, world=2) for rank in (0, 1)]
+        whole = batch(configured(tmp_path, baselines=[], train={"batch_size": 2}), "second", step)
+        assert whole.keys() == halves[0].keys()
+        for key in set(whole) - {"weight", "style_mix"}:
+            assert np.array_equal(whole[key], np.stack([one[key] for one in halves], axis=1).reshape(whole[key].shape))
+        mixes = np.stack([one["style_mix"] for one in halves], axis=2)
+        assert np.array_equal(whole["style_mix"], mixes.reshape(whole["style_mix"].shape))
 
 
 def test_without_labelled_target_images_the_source_alone_teaches(tmp_path):

@@ -204,7 +204,6 @@ def _within(case: str, got: np.ndarray, want: np.ndarray) -> Check:
 RUNNERS = {
     "loss_kd": loss_kd,
     "loss_stage2": loss_stage2,
-    "predictor": predictor,
     "loss_entropy": loss_entropy,
     "style_transfer": style_transfer,
     "ape_mmd": ape_mmd,

@@ -197,7 +197,5 @@ RUNNERS = {
     "resnet": manifest,
     "alexnet": manifest,
     "vgg": manifest,
-    "predictor_126": manifest,
-    "predictor_deep": manifest,
     "ape_perturb": perturb,
 }

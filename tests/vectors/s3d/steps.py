@@ -31,8 +31,8 @@ def images(seed: int, count: int, size: np.ndarray) -> np.ndarray:
 
 def net_of(vector: Vector) -> str:
     """Return the network of a file: that of its name, for its array ``net`` names a class with any number of blocks."""
-    last = vector.stem.rpartition("_")[2]
-    return last if re.fullmatch(r"resnet\d+|alexnet|vgg\d*", last) else str(vector.arrays["net"])
+    named = re.search(r"_(resnet\d+|alexnet|vgg\d*)(?=_|$)", vector.stem)
+    return named[1] if named else str(vector.arrays["net"])
 
 
 def configuration(vector: Vector, kind: str) -> Config:
