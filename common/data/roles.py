@@ -145,7 +145,7 @@ def _divided(
     if config.task == "segmentation":
         return target, None, labelled_split(split, target.names)
     labels = [-1 if item.label is None else item.label for item in target.items]
-    chosen = labelled_split(split, target.names, labels)
+    chosen = labelled_split(split, target.names, labels, target.classes.names)
     shots = target.subset(chosen)
     shots.role = "data.labelled"
     if split == "all":

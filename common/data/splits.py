@@ -33,7 +33,9 @@ def labelled_positions(total: int, count: int, seed: int = SEED) -> list[int]:
     return random.Random(seed).sample(range(total), count)
 
 
-def shots_of_each(labels: Sequence[int], shots: int, seed: int = SEED, left_out: Sequence[int] = ()) -> list[int]:
+def shots_of_each(
+    labels: Sequence[int], shots: int, seed: int = SEED, left_out: Sequence[int] = (), classes: Sequence[str] = ()
+) -> list[int]:
     """Draw the same number of images of each class, class by class: ``random.Random(seed).sample``.
 
     Args:
@@ -41,6 +43,7 @@ def shots_of_each(labels: Sequence[int], shots: int, seed: int = SEED, left_out:
         shots: Images of each class.
         seed: Another seed draws others.
         left_out: Positions that are not drawn.
+        classes: Their names, for the message.
     Returns:
         Positions within ``labels``, ascending within a class, classes ascending.
     Raises:
@@ -50,13 +53,17 @@ def shots_of_each(labels: Sequence[int], shots: int, seed: int = SEED, left_out:
     for label in sorted({one for one in labels if one >= 0}):
         pool = [i for i, one in enumerate(labels) if one == label and i not in taken]
         if len(pool) < shots:
-            raise UserError(f"{shots} images of each class are to be labelled, but class {label} has only {len(pool)}")
+            which = f"class {label}" + (f" ({classes[label]})" if label < len(classes) else "")
+            raise UserError(f"{shots} images of each class are to be labelled, but {which} has only {len(pool)}")
         drawn += sorted(rng.sample(pool, shots))
     return drawn
 
 
 def labelled_split(
-    config: SplitConfig | Literal["all"] | None, names: Sequence[str], labels: Sequence[int] | None = None
+    config: SplitConfig | Literal["all"] | None,
+    names: Sequence[str],
+    labels: Sequence[int] | None = None,
+    classes: Sequence[str] = (),
 ) -> list[int]:
     """Return the positions of the labelled images within ``names``.
 
@@ -64,6 +71,7 @@ def labelled_split(
         config: Count and seed, shots and seed, or the user's own list; None means that no image is labelled.
         names: Image names of the target training set, in its order.
         labels: Class of each image, for classification.
+        classes: Names of the classes, for messages.
     Returns:
         Positions in drawing order, or in the order of the user's list; empty for None.
     Raises:
@@ -78,7 +86,7 @@ def labelled_split(
     if config.shots is not None:
         if labels is None:
             raise UserError("data.labelled.shots is for classification; set count")
-        return shots_of_each(labels, config.shots, config.seed)
+        return shots_of_each(labels, config.shots, config.seed, classes=classes)
     if config.count is not None:
         return labelled_positions(len(names), config.count, config.seed)
     place = {name: i for i, name in enumerate(names)}

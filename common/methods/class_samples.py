@@ -98,6 +98,22 @@ def stack_equal(images: Iterable[np.ndarray]) -> np.ndarray:
     return stack_images(images)
 
 
+def of_one_size(batch: Batch) -> Batch:
+    """Return a batch after a look whether its images, (N, 3, H, W) each, can pass a network together.
+
+    Raises:
+        UserError: If the sizes of two domains differ.
+    """
+    frames = {key.removesuffix("_image"): array.shape[:1:-1] for key, array in batch.items() if key.endswith("_image")}
+    if len(set(frames.values())) > 1:
+        seen = ", ".join(f"{name} {width}x{height}" for name, (width, height) in frames.items())
+        raise UserError(
+            f"images of different sizes cannot share a network's pass: {seen}; "
+            "set size of data.source, target and labelled alike, or data.augment.crop"
+        )
+    return batch
+
+
 def dropout(network: Any, draws: Draws, purpose: str, positions: Iterable[int]) -> np.ndarray | None:
     """Return which units of each image's pass are kept, (N, units) uint8 of 0 and 1; None without dropout.
 

@@ -28,6 +28,7 @@ from common.methods.class_samples import (
     ClassImages,
     dropout,
     labelled_images,
+    of_one_size,
     source_images,
     stack_equal,
     unlabelled_images,
@@ -230,10 +231,13 @@ def s3d_batches(context: StageContext) -> Callable[[int], Batch]:
         mates = [int(i) for plan in np.split(partner[row], len(groups)) for i in plan[mine]]
         kept = {name: dropout(config.network, draws, name, views) for name in ("labelled", "unlabelled", "assistant")}
         beta = [draws.at("style", p).beta(s3d.sty_w, s3d.sty_w, s3d.points()) for p in views]
-        return {
+        pairs = {
             "labelled_image": stack_equal(images.view(i, p) for (images, i), p in zip(picked, views)),
-            "labelled_label": np.array([images.dataset.label(i) for images, i in picked], np.int32),
             "unlabelled_image": stack_equal(partners.view(i, p) for i, p in zip(mates, views)),
+        }
+        return {
+            **of_one_size(pairs),
+            "labelled_label": np.array([images.dataset.label(i) for images, i in picked], np.int32),
             "style_mix": np.ascontiguousarray(np.stack(beta, axis=1), np.float32),
             "weight": np.array(distillation_weight(start, step, s3d.kd_lambda), np.float32),
             **{f"{name}_dropout": mask for name, mask in kept.items() if mask is not None},

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from common.errors import UserError
-from common.methods.class_samples import dropout, stack_equal, unlabelled_images
+from common.methods.class_samples import dropout, of_one_size, stack_equal, unlabelled_images
 from common.methods.samples import Draws
 from common.methods.supervised import class_batches
 from common.networks.classifier import DEEP
@@ -155,6 +155,7 @@ def ssda_batches(context: StageContext, kind: str) -> Callable[[int], Batch]:
         arrays = labelled(step)
         positions = context.positions(step, UNLABELLED * config.train.batch_size)
         arrays["unlabelled_image"] = stack_equal(images.image(p) for p in positions)
+        of_one_size(arrays)
         passes = {"unlabelled": positions}
         if kind == "ape":
             target = [-1 - p for p in context.positions(step, config.train.batch_size)]  # beside the unlabelled ones

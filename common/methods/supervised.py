@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import NonNegativeFloat, PositiveInt
 
-from common.methods.class_samples import dropout, labelled_images, source_images
+from common.methods.class_samples import dropout, labelled_images, of_one_size, source_images
 from common.methods.class_samples import stack as stack_classes
 from common.methods.samples import Draws, SourceSamples, TargetSamples, stack
 from common.schema import Strict
@@ -120,6 +120,7 @@ def class_batches(context: StageContext, domains: Domains) -> Callable[[int], Ba
         arrays: Batch = {}
         for domain, one in images.items():
             arrays |= stack_classes((one.pair(p) for p in positions), domain)
+        of_one_size(arrays)
         kept = [dropout(config.network, draws, domain, positions) for domain in images]
         return arrays if kept[0] is None else arrays | {"dropout": np.concatenate(kept)}
 

@@ -154,6 +154,8 @@ def test_shots() -> None:
     assert not set(drawn) & set(shots_of_each(labels, 4, left_out=drawn))
     with pytest.raises(UserError, match="class 0 has only 4"):
         shots_of_each(labels, 5, left_out=drawn)
+    with pytest.raises(UserError, match=r"class 0 \(cat\) has only 6"):
+        shots_of_each(labels, 7, classes=("cat", "dog"))
 
 
 CONFIG = """

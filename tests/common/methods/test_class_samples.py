@@ -121,3 +121,7 @@ def test_what_is_missing_or_does_not_fit(root: Path) -> None:
         build(config)
     with pytest.raises(UserError, match=r"images of 12x12 and 8x8 cannot share a batch; set size"):
         stack_equal([picture(0, (12, 12)), picture(0, (8, 8))])
+    source = {"layout": "class_folders", "root": root / "real", "size": (8, 10)}
+    config = configured(root, {"name": "supervised", "domains": "joint"}, data={"source": source})
+    with pytest.raises(UserError, match=r"pass: source 8x10, target 12x12; set size of data\.source, target"):
+        build(config)[1](0)
