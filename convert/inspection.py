@@ -11,6 +11,7 @@ from common.checkpoint import sha256 as file_sha256
 from convert import formats, layouts
 from convert.checkpoint import Checkpoint
 from convert.formats.chunks import chunks
+from convert.formats.note import obeyed
 from convert.formats.pickle_machine import printable
 from convert.reading import Reading, read
 from convert.report import Report
@@ -66,7 +67,8 @@ def inspect(path: Path, section: str | None = None) -> Inspection:
     source = checkpoint.source
     kind, variant = formats.detect(source)
     remarks = [*checkpoint.remarks, *_name_remark(path, kind)]
-    canonical = canonical_weights(checkpoint)
+    with obeyed(source, checkpoint.note):
+        canonical = canonical_weights(checkpoint)
     state = checkpoint.state.flat(checkpoint.framework)
     parts = {"weights": checkpoint.weights, "optimizer": state, "other": checkpoint.loose}
     rows = [

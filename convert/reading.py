@@ -9,6 +9,7 @@ import numpy as np
 from common.errors import UserError
 from convert import codec, formats, torch_optimizer
 from convert.checkpoint import EXTRAS, Checkpoint
+from convert.formats.note import obeyed
 from convert.names import check_name
 from convert.optimizer import split
 from convert.tree import section_prefixes, take_apart
@@ -36,13 +37,10 @@ def read(path: str | Path, how: Reading | None = None) -> Checkpoint:
     how = how or Reading()
     loaded = formats.load(path, how.any_name)
     try:
-        result = _from_tree(loaded, how) if loaded.format == "pth" else _from_flat(loaded, how)
+        with obeyed(loaded.source, loaded.note):
+            result = _from_tree(loaded, how) if loaded.format == "pth" else _from_flat(loaded, how)
     except UserError as error:
         raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        if not loaded.note:
-            raise
-        raise loaded.source.refuse(f"is damaged (its note: {type(error).__name__} {str(error)[:60]})") from error
     result.note, result.source = loaded.note, loaded.source
     tensors = (*result.weights.values(), *result.state.flat("torch").values(), *result.loose.values())
     total = sum(array.nbytes for array in tensors)
@@ -83,11 +81,12 @@ def _take_optimizer(result: Checkpoint, path: str, optimizer: Mapping, how: Read
         if any(name in result.state.slots.get(slot, {}) for slot, names in slots.items() for name in names):
             raise torch_optimizer.Unnamed("its parameters have the state of another optimizer already")
     except torch_optimizer.Unnamed as reason:
-        result.remarks.append(f"{path}: kept as it is, not translated: {reason}")
+        result.remarks.append(f"{path or 'the optimizer'}: kept as it is, not translated: {reason}")
         kept = codec.encode(optimizer, result.loose, path)
         result.skeleton = _replaced(result.skeleton, {"$optimizer": path}, kept)
         return
-    form["counters"] = {name: codec.inline(array) for name, array in torch_optimizer.counters(optimizer).items()}
+    derived = torch_optimizer.counters(optimizer) if slots else {}  # MindSpore's counters tell nothing without moments
+    form["counters"] = {name: codec.inline(array) for name, array in derived.items()}
     for slot, items in slots.items():
         result.state.slots.setdefault(slot, {}).update(items)
     result.forms[path] = form

@@ -7,6 +7,7 @@ from pathlib import Path
 from common.errors import UserError
 from convert import formats
 from convert.formats.files import same_file
+from convert.formats.note import obeyed
 from convert.reading import Reading, read
 from convert.report import Report
 from convert.translation import Stated, framework_of, pack, translate
@@ -39,8 +40,9 @@ def convert_file(source: str | Path, target: str | Path, options: Options | None
     checkpoint = read(source, options.reading)
     report = Report(str(source), str(target))
     try:
-        moved, note = translate(checkpoint, framework_of(kind, options.names), options.stated, report)
-        write(target, *pack(moved, note, kind))
+        with obeyed(checkpoint.source, checkpoint.note):
+            moved, note = translate(checkpoint, framework_of(kind, options.names), options.stated, report)
+            write(target, *pack(moved, note, kind))
     except UserError as error:
         raise UserError(f"{source}: {str(error).removeprefix(f'{source}: ')}") from error
     report.size = Path(target).stat().st_size

@@ -28,15 +28,17 @@ def flatten(
     Args:
         optimizer: What ``state_dict()`` returned: ``state`` by index and ``param_groups``.
         sections: Prefix of each network of the file -> name -> shape of its tensors in their order; the network with
-            the prefix "" comes first where several fit.
+            the prefix "" comes first where several fit. None: the names alone are known, by ``order``.
         order: Full names in the order of the indices, where the user states them.
     Returns:
         (slot -> full name -> array, the rest as JSON values: names by index, groups, everything that is no moment).
     Raises:
         Unnamed: If the order is not known or a moment has another shape than its parameter.
     """
+    if not sections and order is None:
+        raise Unnamed("there is no network beside it; state the names of its parameters with --parameters FILE")
     found, reasons = {}, {}
-    for prefix, shapes in sections.items():
+    for prefix, shapes in (sections or {"": {}}).items():
         try:
             found[prefix] = _flatten(optimizer, prefix, shapes, order)
         except Unnamed as reason:
@@ -44,7 +46,7 @@ def flatten(
     if len(found) > 1 and "" not in found:
         raise Unnamed(f"it fits {len(found)} networks of the file; choose one with --section")
     if not found:
-        raise reasons.get("") or next(iter(reasons.values()), Unnamed("there is no network beside it"))
+        raise reasons.get("") or next(iter(reasons.values()))
     return found.get("") or next(iter(found.values()))
 
 
@@ -62,7 +64,7 @@ def _flatten(optimizer: Mapping, prefix: str, parameters: Shapes, order: Sequenc
         for slot, value in items.items():
             if slot not in SLOTS or not isinstance(value, np.ndarray):
                 kept[str(slot)] = _encode(value)
-            elif value.shape != tuple(parameters[name]):
+            elif parameters and value.shape != tuple(parameters[name]):
                 raise Unnamed(f"{slot} {index} has the shape {value.shape}, {name} {tuple(parameters[name])}")
             else:
                 slots.setdefault(slot, {})[name] = value
@@ -107,7 +109,7 @@ def _names(
         raise Unnamed(f"it has {len(groups)} groups without param_names; state the order with --parameters FILE")
     if order is None:
         order = [name for name in parameters if name.rpartition(".")[2] not in _BUFFERS]
-    unknown = [name for name in order if name not in parameters]
+    unknown = [name for name in order if parameters and name not in parameters]
     if len(order) != count or len(set(order)) != count or unknown:
         what = f"{unknown[0]} is no parameter" if unknown else f"{count} parameters, the network has {len(order)}"
         raise Unnamed(f"its order does not fit the network ({what}); state it with --parameters FILE")

@@ -13,12 +13,12 @@ import numpy as np
 from common.errors import UserError
 from convert import codec
 from convert.formats.pickle_machine import printable
+from convert.formats.sizes import MAX_TENSORS
 from convert.names import check_name, listed
 from convert.optimizer import is_state
 
 MAIN = ("state_dict", "model_state_dict", "model", "model_state", "net", "network", "weights", "params", "state")
 WRAPPERS = ("module.", "_orig_mod.")  # DataParallel and DistributedDataParallel, torch.compile
-MAX_TENSORS = 200_000
 _DEPTH = 3  # wrappers within wrappers
 
 
@@ -60,7 +60,7 @@ def take_apart(content, section: str | None = None) -> Parts:
     parts.states = {path: sections.pop(path) for path in list(sections) if path and is_state(sections[path], "torch")}
     if not sections and parts.states:
         raise UserError(f"holds optimizer state only, under {listed(parts.states)}; name it with --section")
-    if not sections:
+    if not sections and not _holds_optimizer(content):
         raise UserError("holds no tensors under names")
     main = _main(list(sections))
     for path, tensors in sections.items():
@@ -91,6 +91,11 @@ def put_together(parts: Parts):
 def is_optimizer(value) -> bool:
     """Return whether a value is what ``torch.optim.Optimizer.state_dict`` returns."""
     return isinstance(value, Mapping) and isinstance(value.get("state"), Mapping) and "param_groups" in value
+
+
+def _holds_optimizer(content: Mapping) -> bool:
+    """Return whether a file without a network holds an optimizer that has taken steps."""
+    return any(is_optimizer(value) and value["state"] for value in (content, *content.values()))
 
 
 def section_prefixes(skeleton) -> list[str]:

@@ -21,6 +21,7 @@ from convert.formats.chunks import chunks
 from convert.formats.files import SourceFile
 from convert.formats.note import dump, parse
 from convert.formats.pickle_machine import printable
+from convert.formats.sizes import MAX_TENSORS, possible
 
 DTYPES: dict[str, np.dtype] = {
     name: np.dtype(kind)
@@ -31,7 +32,7 @@ DTYPES: dict[str, np.dtype] = {
     }.items()
 }  # fmt: skip
 SLICE_BYTES = 512 * 2**20
-MAX_VALUES = 200_000
+MAX_NAME = 1024  # characters; mindspore.load_checkpoint refuses longer names
 NOTE_FIELD = 1023
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _TRAILER, _TRAILER_SIZE = b"crc_num", 17
@@ -85,8 +86,8 @@ def read(source: SourceFile) -> tuple[dict[str, np.ndarray | str], dict]:
                 values[-1].spans += value.spans
             else:
                 values.append(value)
-            if len(values) > MAX_VALUES:
-                raise source.refuse(f"holds more than {MAX_VALUES} values")
+            if len(values) > MAX_TENSORS:
+                raise source.refuse(f"holds more than {MAX_TENSORS} values")
         elif number == NOTE_FIELD and wire == _LENGTH_DELIMITED:
             note = parse(source, source.data[start:stop])
         else:
@@ -107,10 +108,12 @@ def write(file: BinaryIO, tensors: Mapping[str, np.ndarray | str], note: dict, u
         note: What the format has no place for; JSON values. Empty: nothing is written.
         used: Called with the number of bytes after each piece was written.
     Raises:
-        UserError: If MindSpore has no such dtype.
+        UserError: If MindSpore has no such dtype, or a name is too long for it.
     """
     total = 0
     for name, value in tensors.items():
+        if len(name) > MAX_NAME:
+            raise UserError(f"{printable(name)}: a name of {len(name)} characters; MindSpore reads at most {MAX_NAME}")
         for head, pieces in _encoded(name, value):
             for piece in (head, *pieces):
                 total = zlib.crc32(piece, total)
@@ -265,6 +268,8 @@ def _array(source: SourceFile, value: _Value) -> np.ndarray:
         count *= dim
     if count * dtype.itemsize != size:
         raise source.refuse(f"is damaged ({name} has {size} bytes, not {count * dtype.itemsize})")
+    if not possible(dims, dtype.itemsize):
+        raise source.refuse(f"is damaged (the shape of {name})")
     if size == 0:
         return np.empty(dims, dtype)
     if len(value.spans) == 1:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 MAX_OPERATIONS = 6_000_000  # a state dict of 100,000 tensors takes about 3.5 million
 _PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg", "exceptions": "builtins"}
 _LITERALS = {
-    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
+    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BINFLOAT",
     "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8",
     "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
 }  # fmt: skip
 _MARK = object()
+_BITS = 4096  # of a whole number
 
 
 class PickleError(ValueError):
@@ -124,6 +125,11 @@ class _Machine:
 
     def _MARK(self, _):
         self.stack.append(_MARK)
+
+    def _LONG4(self, number):
+        if number.bit_length() > _BITS:  # thousands of digits: slow to print, and Python refuses to
+            raise PickleError(f"it holds a whole number of {number.bit_length()} bits")
+        self.stack.append(number)
 
     def _EMPTY_LIST(self, _):
         self.stack.append([])

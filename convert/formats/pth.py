@@ -17,6 +17,7 @@ from convert.formats.note import parse
 from convert.formats.pickle_machine import PickleError, load, printable
 from convert.formats.pickle_rules import rules
 from convert.formats.pickle_values import StorageRef, TensorRef, plain
+from convert.formats.sizes import possible
 
 NOTE_ENTRY = "twinda.json"  # what the file's own format has no place for; other readers ignore the entry
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
@@ -37,7 +38,7 @@ def read_zip(source: SourceFile) -> tuple[object, dict]:
     entries = archive.read_entries(source)
     roots = [name.removesuffix("data.pkl") for name in entries if name == "data.pkl" or name.endswith("/data.pkl")]
     if len(roots) != 1:
-        raise source.refuse("is a ZIP archive but no PyTorch checkpoint (it has no data.pkl)")
+        raise source.refuse(f"is a ZIP archive but no PyTorch checkpoint (it has {len(roots) or 'no'} data.pkl)")
     root = roots[0]
     if f"{root}constants.pkl" in entries or any(name.startswith(f"{root}code/") for name in entries):
         raise source.refuse("is a TorchScript program, not a checkpoint; save its state_dict() instead")
@@ -101,6 +102,8 @@ class _Tensors:
         if tensor.reach * itemsize > size:
             where = printable(storage.key)
             raise PickleError(f"a tensor of shape {list(tensor.shape)} reaches beyond its storage {where}")
+        if not possible(tensor.shape, itemsize):
+            raise PickleError(f"a tensor has the shape {printable(str(list(tensor.shape)))}")
         self.unfolded += tensor.nbytes
         if self.unfolded > _UNFOLDED * self.source.size + 2**26:
             raise PickleError(f"its tensors would unfold to more than {self.unfolded / 1e9:.1f} GB")

@@ -16,6 +16,7 @@ from common.errors import UserError
 from convert.formats.chunks import chunks
 from convert.formats.files import SourceFile
 from convert.formats.pickle_machine import printable
+from convert.formats.sizes import MAX_TENSORS, possible
 
 MAX_HEADER = 25 * 2**20  # a header of 200,000 tensors; longer claims are refused before anything is read
 DTYPES: dict[str, np.dtype] = {
@@ -30,6 +31,7 @@ DTYPES: dict[str, np.dtype] = {
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _CRC = "twinda_crc32"  # in the metadata: CRC-32 of the header, with ten zeros in this place, and of the bytes behind it
 _BLANK = "0" * 10
+_ORDER = "twinda_order"  # in the metadata: where each tensor stood in its checkpoint, when that is another order
 
 
 def looks_like(source: SourceFile) -> bool:
@@ -59,12 +61,15 @@ def read(source: SourceFile) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         raise source.refuse("has damaged metadata (not text)")
+    if len(header) > MAX_TENSORS:
+        raise source.refuse(f"holds more than {MAX_TENSORS} tensors")
     spans = {name: _span(source, name, entry) for name, entry in header.items()}
     _check_cover(source, spans, source.size - 8 - size)
     stored = metadata.pop(_CRC, None)
     if stored is not None:
         _check_crc(source, stored, text, 8 + size)
-    return {name: _array(source, span, 8 + size) for name, span in spans.items()}, metadata
+    arrays = {name: _array(source, span, 8 + size) for name, span in spans.items()}
+    return _ordered(source, arrays, metadata.pop(_ORDER, None)), metadata
 
 
 def write(file: BinaryIO, tensors: Mapping[str, np.ndarray], metadata: Mapping, used=lambda count: None) -> None:
@@ -78,9 +83,9 @@ def write(file: BinaryIO, tensors: Mapping[str, np.ndarray], metadata: Mapping, 
     Raises:
         UserError: If the format has no such dtype, or a tensor is called ``__metadata__``.
     """
-    header: dict = {"__metadata__": {**metadata, _CRC: _BLANK}}
     # widest first, so that every tensor is aligned to its element; MindSpore wants the header in the same order
     order = sorted(tensors, key=lambda name: -tensors[name].dtype.itemsize)
+    header: dict = {"__metadata__": {**metadata, **_order(list(tensors), order), _CRC: _BLANK}}
     place = 0
     for name in order:
         array = tensors[name]
@@ -101,6 +106,22 @@ def write(file: BinaryIO, tensors: Mapping[str, np.ndarray], metadata: Mapping, 
             used(len(piece))
     file.seek(8 + text.index(_token(_BLANK).encode()))
     file.write(_token(f"{total:010d}").encode())
+
+
+def _order(names: list[str], written: list[str]) -> dict[str, str]:
+    """Return the line of metadata from which ``_ordered`` restores the order of ``names``; none when it is the same."""
+    places = {name: place for place, name in enumerate(names)}
+    return {} if names == written else {_ORDER: ",".join(str(places[name]) for name in written)}
+
+
+def _ordered(source: SourceFile, arrays: dict[str, np.ndarray], order: str | None) -> dict[str, np.ndarray]:
+    """Return the tensors in the order in which their checkpoint had them."""
+    if order is None:
+        return arrays
+    places = dict(zip(order.split(","), arrays))
+    if order.count(",") + 1 != len(arrays) or places.keys() != set(map(str, range(len(arrays)))):
+        raise source.refuse("has damaged metadata (the order of its tensors)")
+    return {places[str(place)]: arrays[places[str(place)]] for place in range(len(arrays))}
 
 
 def _token(digits: str) -> str:
@@ -140,6 +161,8 @@ def _span(source: SourceFile, name: str, entry) -> tuple[np.dtype, tuple[int, ..
     size = dtype.itemsize
     for dim in shape:
         size *= dim
+    if not possible(shape, dtype.itemsize):
+        raise source.refuse(f"has a damaged header (the shape of {what})")
     if offsets[1] - offsets[0] != size:
         raise source.refuse(f"has a damaged header ({what}: {offsets[1] - offsets[0]} bytes, its shape takes {size})")
     return dtype, tuple(shape), offsets[0], offsets[1]

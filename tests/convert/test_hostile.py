@@ -1,6 +1,7 @@
 """Hostile and damaged files: refused in one clear line, quickly, in bounded memory, with nothing written or run."""
 
 import io
+import json
 import os
 import pickle
 import resource
@@ -18,6 +19,7 @@ from convert import formats
 from convert.formats import ckpt
 from convert.formats.pickle_machine import load as run_pickle
 from convert.formats.pickle_rules import rules
+from convert.inspection import inspect
 from convert.single import convert_file
 from tests.convert.checkpoints import cli, write_pth
 
@@ -80,6 +82,11 @@ def value(name: bytes, dims=(2,), kind=b"Float32", content=b"\0" * 8) -> bytes:
     return ckpt._delimited(1, ckpt._delimited(1, name) + ckpt._delimited(2, tensor))
 
 
+def told(**metadata: str) -> bytes:
+    """Return a safetensors file of one tensor with metadata of its own."""
+    return header(f'{{"__metadata__":{json.dumps(metadata)},{W}}}', data=b"\0" * 8)
+
+
 def tar() -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as file:
@@ -89,6 +96,8 @@ def tar() -> bytes:
 
 W = '"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}'
 NOTE = b'{"empty":{"x":{"$array":["O",[1],""]}}}'
+FORMS = '{"skeleton":{"$optimizer":"x"},"forms":{"x":1}}'
+CROWD = ",".join(f'"{number}":{{}}' for number in range(200_001))
 EVIL = "/tmp/twinda_was_here"
 NESTED = b"\x80\x02" + b"]" * 300_000 + b"a" * 299_999 + b"."
 LAUGHS = b"\x80\x02]q\x00" + b"".join(
@@ -114,6 +123,9 @@ HOSTILE = {
     "laughs.pth": (pth(LAUGHS + b"."), ""),
     "no_end.pth": (pth(b"\x80\x02]"), "damaged"),
     "object_array.pth": (pth(pickle.dumps(np.array([{}], object), 2)), "cannot be converted"),
+    "digits.pth": (pth(b"\x80\x02}\x8b\x10\x27\0\0" + b"\x7f" * 10_000 + b"K\x01s."), "of 79999 bits"),
+    "two_pickles.pth": (archive({"a/data.pkl": b"\x80\x02}.", "b/data.pkl": b"\x80\x02}."}), "it has 2 data.pkl"),
+    "no_space.pth": (pth(tensor_pickle(shape=(0, 2**47, 2**47), stride=(1, 1, 1))), "a tensor has the shape"),
     "unhashable.pth": (pth(b"\x80\x02}]K\x01s."), "as a key"),
     "storage_short.pth": (pth(tensor_pickle(numel=5)), "missing or too short"),
     "storage_absent.pth": (pth(tensor_pickle(key=b"../../x")), "missing or too short"),
@@ -140,6 +152,11 @@ HOSTILE = {
     "gap.safetensors": (header("{" + W.replace("[0,8]", "[8,16]") + "}", data=b"\0" * 16), "overlap or leave gaps"),
     "shape.safetensors": (header("{" + W.replace("[2]", "[3]") + "}", data=b"\0" * 8), "its shape takes 12"),
     "overflow.safetensors": (header("{" + W.replace("[2]", "[9999999999999999999]") + "}", data=b"\0" * 8), "shape"),
+    "no_space.safetensors": (header("{" + W.replace("[2],", "[0,99999999999,9999],").replace("8", "0") + "}"), "shape"),
+    "order.safetensors": (told(twinda_order="1,1"), "the order of its tensors"),
+    "kinds.safetensors": (told(twinda='{"kinds":[1]}'), "its note"),
+    "forms.safetensors": (told(twinda=FORMS), "its note"),
+    "crowd.safetensors": (header("{" + CROWD + "}"), "more than 200000 tensors"),
     "negative.safetensors": (header("{" + W.replace("[0,8]", "[-8,0]") + "}", data=b"\0" * 8), "offsets"),
     "twice.safetensors": (header("{" + W + "," + W + "}", data=b"\0" * 8), "twice"),
     "dtype.safetensors": (header("{" + W.replace("F32", "X1") + "}", data=b"\0" * 8), "X1"),
@@ -151,6 +168,7 @@ HOSTILE = {
     "encrypted.ckpt": (b"\xd8\x5e\x3a\x7f" + b"\0" * 60, "encrypted"),
     "size.ckpt": (value(b"w", dims=(3,)), "not 12"),
     "huge_dims.ckpt": (value(b"w", dims=(2**60, 2**60)), "damaged"),
+    "no_space.ckpt": (value(b"w", dims=(0, 2**62), content=b""), "the shape of w"),
     "many_dims.ckpt": (value(b"w", dims=(1,) * 40), "more than 32 axes"),
     "kind.ckpt": (value(b"w", kind=b"Object"), "type Object"),
     "twice.ckpt": (value(b"w") + value(b"v") + value(b"w"), "twice"),
@@ -179,6 +197,8 @@ def test_refused_in_one_line_quickly_with_nothing_written(tmp_path, name):
         convert_file(path, target)
     assert time.monotonic() - started < SECONDS
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEGABYTES * 1024
+    with suppress(UserError):  # what only its note spoils may be looked at
+        inspect(path)
     text = str(error.value)
     assert says in text and "\n" not in text and len(text) < 600, text
     assert text.count(name) == 1 and text.isprintable()

@@ -36,6 +36,7 @@ def groups(net):
 
 
 OPTIMIZERS = {
+    "adagrad": lambda net: torch.optim.Adagrad(net.parameters(), 0.1),  # without a partner's names: kept as it is
     "sgd": lambda net: torch.optim.SGD(net.parameters(), 0.1, momentum=0.9),
     "adam": lambda net: torch.optim.Adam(net.parameters(), 0.1, amsgrad=True),
     "adamw by name": lambda net: torch.optim.AdamW(groups(net)),
@@ -77,6 +78,7 @@ def trees() -> dict[str, object]:
             "f": {"w": torch.ones(1)},
             "opt": optimizer.state_dict(),
         }
+        result[f"{name} alone"] = optimizer.state_dict()
     return result
 
 
@@ -87,7 +89,13 @@ def plain(value):
     return value.item() if isinstance(value, np.generic) else value
 
 
+def keys(value) -> list:
+    """Return the keys of a content in their order, at every depth."""
+    return [(key, keys(item)) for key, item in value.items()] if isinstance(value, dict) else []
+
+
 TREES = trees()
+MIXED = ("wrapped", "taken names")  # tensors beside other things in one dict, which come back one kind after the other
 
 
 @pytest.mark.parametrize("name", TREES)
@@ -100,7 +108,10 @@ def test_content_comes_back_to_the_bit(tmp_path, name, path):
         names = "mindspore" if "ms." in step else None
         convert_file(place, target, Options(Reading(names=names), names=names))
         place = target
-    assert_same(content(place), plain(content(tmp_path / "a.pth")))
+    want, got = plain(content(tmp_path / "a.pth")), content(place)
+    assert_same(got, want)
+    if len(path) == 1 and name not in MIXED:
+        assert keys(got) == keys(want)
     torch.load(place, weights_only=True)
     if path == ["ckpt"]:
         assert len(mindspore.load_checkpoint(str(tmp_path / "x.ckpt"), crc_check=True)) >= 1
@@ -224,6 +235,25 @@ def test_one_section_of_several(tmp_path):
     assert list(content(tmp_path / "b.ckpt")) == ["fc.weight"]
     with pytest.raises(UserError, match="has no section 'netX'; there are netG, netF"):
         convert_file(tmp_path / "a.pth", tmp_path / "b.ckpt", Options(Reading(section="netX")))
+
+
+def test_an_optimizer_alone_gets_the_names_that_are_stated(tmp_path):
+    net, optimizer = trained(OPTIMIZERS["adam"])
+    torch.save(optimizer.state_dict(), tmp_path / "a.pth")
+    names = [name for name, _ in net.named_parameters()]
+    convert_file(tmp_path / "a.pth", tmp_path / "b.ckpt", Options(Reading(parameters=names)))
+    got = mindspore.load_checkpoint(str(tmp_path / "b.ckpt"))
+    want = optimizer.state_dict()["state"][0]["exp_avg"].numpy()
+    assert got["moment1.0.weight"].asnumpy().tobytes() == want.tobytes() and "beta1_power" in got
+    convert_file(tmp_path / "b.ckpt", tmp_path / "c.pth")
+    assert_same(content(tmp_path / "c.pth"), content(tmp_path / "a.pth"))
+
+
+def test_a_name_too_long_for_mindspore_is_refused(tmp_path):
+    write_pth(tmp_path / "a.pth", {"x" * 1025: np.ones(2, np.float32)})
+    with pytest.raises(UserError, match="a name of 1025 characters; MindSpore reads at most 1024"):
+        convert_file(tmp_path / "a.pth", tmp_path / "b.ckpt")
+    assert not (tmp_path / "b.ckpt").exists()
 
 
 def test_complex_numbers_do_not_fit_mindspore(tmp_path):
