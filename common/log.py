@@ -38,8 +38,11 @@ class Pace:
 
 
 def format_line(stage: str, step: int, steps: int, values: Mapping[str, float], lr: float, pace: Pace) -> str:
-    """Return the line for people; ``values`` are losses and shares in the order in which they are shown."""
-    shown = [f"{stage} {step}/{steps}", *(f"{name} {_number(name, value)}" for name, value in values.items())]
+    """Return the line for people; ``values`` are losses and shares in the order in which they are shown.
+
+    Those by class, ``PART/CLASS``, are for programs alone.
+    """
+    shown = [f"{stage} {step}/{steps}", *(f"{n} {_number(n, value)}" for n, value in values.items() if "/" not in n)]
     shown.append(f"lr {_scientific(lr)}")
     shown.append(f"{pace.seconds:.2f} s (data {pace.data_seconds:.2f})")
     shown.append(f"{pace.memory_gib:.1f} GiB")

@@ -65,7 +65,7 @@ def _one_step(engine: Engine, stage: Stage, console: Console) -> float:
     losses_then = objective.step(batch(1), rate)
     backend.numpy(losses_then["loss"])  # waits for the device
     seconds = time.perf_counter() - started
-    shown = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
+    shown = "  ".join(f"{name} {value:.3f}" for name, value in losses.items() if "/" not in name)
     console.print(f"{stage.name}: {shown}  {seconds:.2f} s  {backend.memory_gib():.1f} GiB", soft_wrap=True)
     if stage.score:
         _one_prediction(engine, objective, config)

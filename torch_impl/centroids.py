@@ -100,6 +100,12 @@ def bilateral_consensus(feature: Tensor, centroids: Tensor, label: Tensor) -> tu
     return found, torch.where(found == label, label, IGNORED)
 
 
+def class_shares(label: Tensor, classes: int) -> Tensor:
+    """Return (classes,) float32, the share of the pixels of (N, H, W) integers that shows each class."""
+    numbers = torch.arange(classes, device=label.device).reshape(-1, 1)
+    return (label.reshape(1, -1) == numbers).float().mean(dim=1)
+
+
 def paste(mask: Tensor, above: Tensor, below: Tensor) -> Tensor:
     """Return ``above`` where a mask (N, H, W) is not 0, else ``below``; images (N, C, H, W) or labels (N, H, W)."""
     chosen = mask != 0

@@ -59,7 +59,7 @@ class Diga:
                 batches=partial(warmup_batches, translated=uda),
                 frozen=frozen,
                 settings=_settings(method, "warmup"),
-                changes=_schedule(method.warmup),
+                changes=_changes(method.warmup),
             )
         )
         if method.setting == "dg":
@@ -130,7 +130,7 @@ def _round(config: Config, number: int, before: str, frozen: dict[str, str]) -> 
         frozen={**frozen, "teacher": f"{before}:teacher"},
         reads=(pseudo.name, own),
         settings=_settings(method, "selftrain"),
-        changes=_schedule(method.selftrain),
+        changes=_changes(method.selftrain),
     )
     return [pseudo, *([centroids] if fresh else []), train]
 
@@ -141,8 +141,14 @@ def _settings(method: DigaSettings, phase: str) -> dict[str, Any]:
     return method.model_dump(mode="json", exclude=others)
 
 
-def _schedule(phase: PhaseSettings) -> dict[str, dict[str, Any]]:
-    return {"optim": {"schedule": phase.schedule}} if phase.schedule else {}
+def _changes(phase: PhaseSettings) -> dict[str, dict[str, Any]]:
+    """Return what a phase has otherwise than the run."""
+    wanted = {
+        "optim": {"schedule": phase.schedule, "lr": phase.lr},
+        "network": {"freeze_bn_stats": phase.freeze_bn_stats},
+    }
+    given = {name: {key: one for key, one in some.items() if one is not None} for name, some in wanted.items()}
+    return {name: some for name, some in given.items() if some}
 
 
 def write_offline_labels(context: StageContext, predictor: Any) -> dict:

@@ -41,6 +41,8 @@ class PhaseSettings(Strict):
     source_crop: Crop = "resized"
     target_crop: Crop = "crop"
     schedule: Literal["poly", "constant", "cosine", "ramp"] | None = None  # None: optim.schedule
+    lr: PositiveFloat | None = None  # None: optim.lr
+    freeze_bn_stats: bool | None = None  # whether BatchNorm keeps its running statistics; None: network.freeze_bn_stats
 
 
 class CentroidSettings(Strict):

@@ -20,7 +20,7 @@ PACE = Pace(seconds=0.31, data_seconds=0.01, memory_gib=9.8)
 
 def test_line_for_people() -> None:
     """The format that the style guide shows."""
-    values = {"source": 0.412, "target": 0.388, "kept": 0.613}
+    values = {"source": 0.412, "target": 0.388, "kept": 0.613, "agreed/road": 0.4}
     line = format_line("adapt", 1200, 4000, values, 1.7e-4, PACE)
     assert line == (
         "adapt 1200/4000  source 0.412  target 0.388  kept 61.3%  lr 1.7e-4  0.31 s (data 0.01)  9.8 GiB  eta 0:14:28"

@@ -1,26 +1,18 @@
 """Rung P3 of DiGA: the change of every parameter, of the teacher and of the memory over three steps; exact resuming."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
 from common.backends import open_backend
-from common.config import Config
-from common.draws import generator
 from tests.compare import assert_close
 from tests.double import double_backend
+from tests.parity.small_diga import CLASSES, batch, configuration
 from tests.tolerances import FLOOR_FACTOR, FLOOR_SLACK, GRADIENT, LOSS
 from tests.twins import TWINS, need_both, twin
 
 need_both()
 
-CLASSES, SIZE, STEPS = 5, (64, 96), 3
-NETWORKS = {
-    "se": {"name": "deeplabv2_se", "depth": 18, "width": 8, "head_channels": 16, "groups": 4, "pool": "average"},
-    "plain": {"name": "deeplabv2", "depth": 18, "width": 8, "pool": "average"},
-    "mit": {"name": "mit", "variant": "b0", "width": 8, "depths": (1, 1, 1, 1), "head_channels": 16},
-}
+STEPS = 3
 FORMS = {  # objective, network, keys of the method
     "warmup": ("diga_warmup", "se", {}),
     "warmup-options": ("diga_warmup", "plain", {"seg_loss": "ohem", "ohem_min_kept": 500, "distil_mask": True}),
@@ -31,38 +23,6 @@ FORMS = {  # objective, network, keys of the method
 }
 
 QUICK = ("warmup", "selftraining")
-
-
-def configuration(network: str, method: dict[str, Any]) -> Config:
-    """Return the configuration of a tiny smooth network."""
-    return Config.model_validate(
-        {
-            "name": "small",
-            "data": {"val": {"layout": "folders", "root": "unused"}},
-            "classes": {"set": "custom", "names": [f"class {index}" for index in range(CLASSES)]},
-            "input": {"std": (128.0, 128.0, 128.0)},
-            "network": {"activation": "softplus", "init": "kaiming", **NETWORKS[network]},
-            "optim": {"lr": 0.05, "repeats": {"layer?.*.conv1.weight": 2}},
-            "method": {"name": "diga", "translator": {"width": 4}, **method},
-        }
-    )
-
-
-def batch(config: Config, step: int, channels: int) -> dict[str, np.ndarray]:
-    """Return what a batch of either stage holds, two images a domain."""
-    draw = generator(0, "diga", step)
-    images = {f"{d}_image": draw.integers(0, 256, (2, 3, *SIZE)).astype(np.uint8) for d in ("source", "target")}
-    labels = {f"{d}_label": draw.integers(0, CLASSES, (2, *SIZE)).astype(np.int32) for d in ("source", "target")}
-    labels["source_label"][:, :8] = 255
-    strong = {f"{d}_strong": draw.standard_normal((2, 3, *SIZE), np.float32) for d in ("source", "target")}
-    masks = {f"{d}_mask": draw.integers(0, 2, (2, *SIZE)).astype(np.uint8) for d in ("source", "target")}
-    arrays = {**images, **labels, **strong, **masks, "momentum": np.array((0.0, 0.5, 0.7)[step], np.float32)}
-    arrays["source_edge"], arrays["target_seen"] = masks["target_mask"], images["target_image"]
-    counts = {"teacher": 4, "student": 4, "mixed": 2, "target": 2}
-    noise = {f"{n}_noise": draw.random((c, config.network.draws), np.float32) for n, c in counts.items()}
-    centroids = draw.standard_normal((CLASSES, channels), np.float32)
-    memory = {"centroids": centroids, "counts": np.ones(CLASSES, np.float32)}
-    return {**arrays, **(noise if config.network.draws else {}), **(memory if step == 0 else {})}
 
 
 def started(side, form: str, backend=None):
@@ -153,3 +113,18 @@ def test_gradients_and_consensus_train_nothing(name):
     assert np.array_equal(kept, np.where(found == first["target_label"], found, 255))
     after = model.state()
     assert all(np.array_equal(after[part][key], value) for part, some in before.items() for key, value in some.items())
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_shares_of_agreeing_labels_are_told_by_class(name):
+    side = twin(name)
+    _, model = started(side, "selftraining")
+    first = batch(model.config, 0, model.network.feature_channels)
+    model.load_memory({key: first[key] for key in ("centroids", "counts")})
+    _, kept = model.consensus(first)
+    losses = {name: float(model.backend.numpy(value)) for name, value in model.step(first, 0.0).items()}
+    offline = [losses[f"offline/class {k}"] for k in range(CLASSES)]
+    agreed = [losses[f"agreed/class {k}"] for k in range(CLASSES)]
+    assert np.allclose(offline, [(first["target_label"] == k).mean() for k in range(CLASSES)], atol=1e-6)
+    assert np.allclose(agreed, [(kept == k).mean() for k in range(CLASSES)], atol=1e-6)
+    assert losses["kept"] == pytest.approx((kept != 255).mean(), abs=1e-6)

@@ -68,7 +68,11 @@ class Distillation(Objective):
         if "target_seen" in batch:  # moves the student's running statistics towards the target, nothing else
             self._without_gradient(self._adapt, batch, ("target_seen",))
         self.update(self.main, done.gradients, lr)
-        return done.losses
+        return {**done.losses, **self.shares(inputs)}
+
+    def shares(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what is logged beside the losses, device scalars in [0, 1], of what ``prepare`` returned."""
+        return {}
 
     def gradients(self, batch: Mapping[str, np.ndarray]) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
         """Return the losses of a batch and the gradient of each trained parameter by name; trains nothing."""

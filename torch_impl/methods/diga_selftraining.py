@@ -9,7 +9,7 @@ from torch import Tensor
 
 from common.data.labels import class_set
 from common.keys import check_keys
-from torch_impl.centroids import bilateral_consensus, class_means, follow_centroids, nearest, paste
+from torch_impl.centroids import bilateral_consensus, class_means, class_shares, follow_centroids, nearest, paste
 from torch_impl.compiled import Compiled
 from torch_impl.methods.diga import Distillation
 from torch_impl.weights import get_weights, set_weights
@@ -35,7 +35,8 @@ class ConsensusTraining(Distillation):
     ) -> None:
         """Arguments and errors as ``Objective``; the memory is empty until a batch or a state fills it."""
         super().__init__(config, backend, frozen)
-        classes = len(class_set(config.classes))
+        self._classes = class_set(config.classes).names
+        classes = len(self._classes)
         self.centroids = backend.tensor(np.zeros((classes, self.network.feature_channels), np.float32))
         self.counts = backend.tensor(np.zeros(classes, np.float32))
         self._agreed = Compiled(self._consensus_and_mix, backend.compile)
@@ -59,9 +60,19 @@ class ConsensusTraining(Distillation):
         given = {**batch, **inputs, "centroids": self.centroids}
         made = self._without_gradient(self._agreed, given, _CONSENSUS)
         with torch.no_grad():
-            self._remember(*made[2:])
+            self._remember(*made[2:6])
         noise = {"mixed_noise": batch["mixed_noise"]} if "mixed_noise" in batch else {}
-        return {**inputs, **noise, "mixed_image": made[0], "mixed_label": made[1]}
+        shares = {"agreed": made[6], "offline": made[7]}
+        return {**inputs, **noise, **shares, "mixed_image": made[0], "mixed_label": made[1]}
+
+    def shares(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return which share of the target's pixels keeps a label: all together, and by class beside the offline ones.
+
+        ``agreed/CLASS`` divided by ``offline/CLASS`` is how far feature and offline label agree on a class.
+        """
+        parts = {part: inputs[part] for part in ("agreed", "offline")}
+        by_class = {f"{part}/{name}": all_[k] for part, all_ in parts.items() for k, name in enumerate(self._classes)}
+        return {"kept": parts["agreed"].sum(), **by_class}
 
     def forward(
         self,
@@ -141,14 +152,15 @@ class ConsensusTraining(Distillation):
         centroids: Tensor,
         noise: Tensor | None,
     ) -> tuple[Tensor, ...]:
-        """Return mixed images and labels, and the class means (with what counts of them) of target and source."""
+        """Return mixed images and labels, class means (with what counts of them) of target and source, and shares."""
         _, kept, feature, logits = self._nearest(target, label, centroids, noise)
         image = paste(mask, self.normalise(source), target_strong)
         mixed, count = paste(mask, source_label, kept), source_label.shape[0]
         size = (logits.shape[2], logits.shape[3])
         of_target = class_means(feature, logits, nearest(kept, size))
         of_source = class_means(view_feature[count:], view_logits[count:], nearest(source_label, size))
-        return image, mixed, *of_target, *of_source
+        shares = (class_shares(one, centroids.shape[0]) for one in (kept, label))
+        return image, mixed, *of_target, *of_source, *shares
 
     def _remember(self, target: Tensor, target_counts: Tensor, source: Tensor, source_counts: Tensor) -> None:
         """Move the centroids, by the target's vectors first; those of all ranks count, in the order of the ranks."""
