@@ -41,7 +41,7 @@ TABLES = {
     "bdd": bdd_table,
     "mapillary": mapillary_table,
 }
-CROPS = {"RandomCrop": "crop", "RandomSized_and_Crop": "resized", "RandomSized_and_Crop_Pseudo": "resized", None: None}
+SOURCES = ("gta5", "synthia")  # whose crops must show enough classes
 COLOUR = 1e-4
 STEPS = 3  # roundings of Pillow between file and batch: first size, random size, crop
 
@@ -77,23 +77,28 @@ class Recorded:
 def loaders(vector: Vector, backend) -> Iterator[Check]:
     """From file to batch: resizing, flip, crop, normalisation, label map, rejection of poor source crops."""
     for case, arrays, params in cases(vector):
-        size, crop = tuple(reversed(params["resize_hw"])), CROPS[params["crop"]]
+        size, crop = tuple(reversed(params["resize_hw"])), _crop(params["crop"])
         crop_size = tuple(reversed(params["crop_hw"])) if params["crop_hw"] else size
-        table = TABLES["synthia" if "SYNTHIA" in params["loader"] else "cityscapes"]
-        table = table(CLASS_SETS[f"cityscapes{params['classes']}"])
+        dataset = next((name for name in TABLES if name in params["loader"].lower()), "cityscapes")
+        table = TABLES[dataset](CLASS_SETS[f"cityscapes{params['classes']}"])
         image, label = resize_image(arrays["image"], size), table[resize_label(arrays["label"], size)]
         rng = Recorded(params["draws"])
-        if params["loader"] == "CityLoader":
+        if dataset in SOURCES:
+            got = accepted_crop(image, label, crop, crop_size, rng)
+        else:
             pseudo = [resize_label(arrays["pseudo"], size)] if "pseudo" in arrays else []
             got = flip_and_crop([image, label, *pseudo], crop, crop_size, rng)
-        else:
-            got = accepted_crop(image, label, crop, crop_size, rng)
         yield Check(f"{case} draws", np.array(rng.spent()), np.array(True), kind="exact")
         yield Check(f"{case} image", normalise(got[0], INPUT), arrays["out_image"], STEPS / 128, "absolute")
         yield Check(f"{case} label", got[1], arrays["out_label"], kind="exact")
         if "out_pseudo" in arrays:
             known = np.where(got[2] < params["classes"], got[2], IGNORED)
             yield Check(f"{case} pseudo-label", known, arrays["out_pseudo"], kind="exact")
+
+
+def _crop(name: str | None) -> str | None:
+    """Return our name of an official crop: ``RandomCrop``, ``RandomSized_and_Crop``, with or without pseudo-labels."""
+    return name and ("resized" if "Sized" in name else "crop")
 
 
 def class_content_rule(vector: Vector, backend) -> Iterator[Check]:

@@ -129,8 +129,7 @@ def two_scale_fusion(vector: Vector, backend) -> Iterator[Check]:
         scores = side.predict.predict(lambda _: next(stored), images, size, scales=(1.0, 0.5), fuse="max")  # noqa: B023
         label = side.numpy(side.predict.label_map(scores))
         fused, want = side.numpy(scores), arrays["fused_sub"]
-        step = -(-fused.shape[2] // want.shape[2])
-        yield Check(f"{case} fused", fused[:, :, ::step, ::step], want, FUSED)
+        yield Check(f"{case} fused", fused[:, :, ::3, ::3], want, FUSED)
         yield Check(f"{case} label", label.reshape(arrays["label"].shape), arrays["label"], kind="exact")
 
 

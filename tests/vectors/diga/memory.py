@@ -25,9 +25,11 @@ def class_mean_vectors(vector: Vector, backend) -> Iterator[Check]:
     """Mean features of the classes of each image, image-major."""
     side = twin(backend.name)
     for case, arrays, params in cases(vector):
-        inputs = [side.tensor(arrays[name]) for name in ("feat", "logits")]
-        label = side.tensor(arrays["label"].astype(np.int32)) if params.get("has_label", "label" in arrays) else None
-        means, valid = map(side.numpy, side.module("centroids").class_means(*inputs, label))
+        inputs, module = [side.tensor(arrays[name]) for name in ("feat", "logits")], side.module("centroids")
+        label = None
+        if params.get("has_label", "label" in arrays):
+            label = module.nearest(side.tensor(arrays["label"].astype(np.int32)), arrays["feat"].shape[2:])
+        means, valid = map(side.numpy, module.class_means(*inputs, label))
         yield Check(f"{case} ids", np.nonzero(valid)[1], arrays["ids"], kind="exact")
         yield Check(f"{case} vectors", means[valid], arrays["vectors"], TOL)
 
