@@ -35,7 +35,7 @@ def config(tmp_path_factory) -> Config:
     critic = "{width: 4, activation: softplus}"
     method = [f"method.warmup.{key}={value}" for key, value in warmup.items()]
     method += [f"method.warmup.discriminator={critic}", f"method.source.steps={STEPS}", "method.warmup.lr=0.05"]
-    method += ["method.pseudo={rule: none, size: [32, 32]}", "method.rounds=[{}]"]
+    method += ["method.pseudo={rule: none, size: [32, 32]}", "method.rounds=[{}]", "method.warmup.bn=affine"]
     method += [f"method.self_training={{steps: {STEPS}, lr: 0.05}}"]
     return load_config("iast/toy", [*small, *smooth, *optim, *method])
 
