@@ -1,6 +1,7 @@
 """Official checkpoints in and out, against the official manifests."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -214,6 +215,29 @@ def test_iast_with_ibn_loses_the_norms_it_never_calls(tmp_path):
     assert set(back) == set(official)
     kept = [name for name in official if name not in report.dropped]
     assert_same({name: back[name] for name in kept}, {name: official[name] for name in kept})
+
+
+def test_iast_on_resnext_is_told_by_its_shapes(tmp_path):
+    """Twice as many channels inside every bottleneck, in four groups."""
+    inside = re.compile(r"backbone\.layer\d\.\d+\.(conv[12]|bn[12])\.")
+    grouped = {}
+    for name, array in manifest("iast/deeplabv2_r101").items():
+        shape = list(array.shape)
+        if inside.search(name) and shape:
+            shape[0] *= 2
+        if ".layer" in name and name.endswith("conv2.weight"):
+            shape[1] = shape[0] // 4
+        if ".layer" in name and name.endswith("conv3.weight"):
+            shape[1] *= 2
+        grouped[name] = np.resize(array, shape)
+    source, target, back = (tmp_path / name for name in ("G.pth", "model.ckpt", "back.pth"))
+    report = bring_in("iast", write_pth(source, grouped), target)
+    take_out("iast", target, back)
+    got, kept = content(back), [name for name in grouped if name not in report.dropped]
+    assert set(got) == set(grouped)
+    for name in kept:
+        if not name.endswith("num_batches_tracked"):
+            assert_same(got[name], grouped[name], name)
 
 
 def test_the_discriminator_of_iast_comes_from_the_same_file(tmp_path):
