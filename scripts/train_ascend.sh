@@ -21,6 +21,8 @@ if [[ $nproc -eq 1 && ${NNODES:-1} -eq 1 ]]; then
     exec "$bin/python" "$root/scripts/train.py" "$@" --backend mindspore
 fi
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(($(nproc) / nproc > 0 ? $(nproc) / nproc : 1))}
+# seconds that ranks wait while the first one labels a whole dataset; HCCL's own 30 minutes are too few
+export HCCL_EXEC_TIMEOUT=${HCCL_EXEC_TIMEOUT:-14400}
 PATH=$bin:$PATH     # msrun starts "python"
 meet=(--worker_num "$nproc")
 if [[ ${NNODES:-1} -gt 1 ]]; then

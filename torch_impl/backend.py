@@ -5,6 +5,7 @@ import os
 import platform
 import resource
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from common.errors import UserError
+
+PATIENCE = timedelta(hours=4)  # ranks wait while the first one labels a whole dataset; NCCL's 10 minutes are too few
 
 
 class Backend:
@@ -44,7 +47,7 @@ class Backend:
             _prepare_cuda(self.device)
         _settle_convolutions()
         if self.world > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if self.device.startswith("cuda") else "gloo")
+            dist.init_process_group("nccl" if self.device.startswith("cuda") else "gloo", timeout=PATIENCE)
 
     def tensor(self, array: np.ndarray) -> Tensor:
         """Return a copy of an array on the device, of the same type."""
