@@ -95,7 +95,7 @@ def encoder_loss(
         log_variance: (N, L) of the encoder.
         realness: (N, 1) probabilities of a discriminator, whose cross entropy with "real" is added; or None.
     """
-    prior = -0.5 * (1 + log_variance - mean.square() - ops.exp(log_variance)).sum()
+    prior = -0.5 * (log_variance - mean.square() - ops.expm1(log_variance)).sum()
     total = (restored - latent).square().sum() + PRIOR * prior
     if realness is not None:
         total = total - ops.log(ops.maximum(realness, _TINY)).sum()

@@ -96,7 +96,7 @@ def encoder_loss(
         log_variance: (N, L) of the encoder.
         realness: (N, 1) probabilities of a discriminator, whose cross entropy with "real" is added; or None.
     """
-    prior = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum()
+    prior = -0.5 * (log_variance - mean.square() - log_variance.expm1()).sum()
     total = (restored - latent).square().sum() + PRIOR * prior
     if realness is not None:
         total = total - realness.clamp(min=_TINY).log().sum()

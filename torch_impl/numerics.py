@@ -1,4 +1,4 @@
-"""Exponentials, logarithms and softmax as losses compute them: at least in float32 and exact to rounding."""
+"""Exponentials, logarithms, softmax, sigmoid and tanh: the first three at least in float32, all exact to rounding."""
 
 import torch
 from torch import Tensor
@@ -23,3 +23,13 @@ def log_sum_exp(x: Tensor, axis: int = 1) -> Tensor:
 def log_softmax(logits: Tensor) -> Tensor:
     """Return the logarithms of class probabilities of (N, C, ...) logits, at least in float32."""
     return functional.log_softmax(wide(logits), dim=1)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """Return ``1 / (1 + exp(-x))`` with an absolute error of rounding."""
+    return x.sigmoid()
+
+
+def tanh(x: Tensor) -> Tensor:
+    """Return the hyperbolic tangent with an absolute error of rounding."""
+    return x.tanh()

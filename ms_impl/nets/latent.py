@@ -1,10 +1,13 @@
 """AuG-KD's networks around a latent space: generator, encoder, anchor network (Tang et al., ICLR 2024)."""
 
+from collections.abc import Callable
+
 from mindspore import Parameter, Tensor, nn, ops
 
 from common.networks.latent import AnchorConfig, EncoderConfig, GeneratorConfig
 from ms_impl.nets.convnorm import Layers
 from ms_impl.nets.layers import linear
+from ms_impl.numerics import sigmoid, tanh
 
 _LOG_VARIANCE = (-5.0, 3.0)  # the encoder's, clipped
 _NOISE = 10.0  # largest magnitude of its noise
@@ -32,7 +35,7 @@ class Generator(nn.Cell):
         self.decoder = nn.SequentialCell(
             _DoubleSize(), layers.conv(wide, middle, 3), layers.norm(middle), nn.LeakyReLU(_SLOPE),
             _DoubleSize(), layers.conv(middle, narrow, 3), layers.norm(narrow), nn.LeakyReLU(_SLOPE),
-            layers.conv(narrow, 3, 3, bias=True), nn.Sigmoid(),
+            layers.conv(narrow, 3, 3, bias=True), _Exact(sigmoid),
         )  # fmt: skip
 
     def construct(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -64,7 +67,7 @@ class Encoder(nn.Cell):
             nn.SequentialCell(layers.conv(4, narrow, 3), layers.norm(narrow), nn.LeakyReLU(_SLOPE)),
             HalfSize(),
             nn.SequentialCell(layers.conv(narrow, middle, 3), layers.norm(middle), nn.LeakyReLU(_SLOPE)),
-            nn.SequentialCell(layers.conv(middle, wide, 3, bias=True), layers.norm(wide), nn.Tanh()),
+            nn.SequentialCell(layers.conv(middle, wide, 3, bias=True), layers.norm(wide), _Exact(tanh)),
         )
         hidden = wide * (config.size // 4) ** 2
         self.fc_mu, self.fc_var = linear(hidden, config.latent), linear(hidden, config.latent)
@@ -82,7 +85,8 @@ class Encoder(nn.Cell):
         features = self.encoder(ops.concat((self.embed_data(images), place), 1)).flatten(start_dim=1)
         mean = self.fc_mu(features)
         log_variance = ops.clamp(self.fc_var(features), *_LOG_VARIANCE)
-        return ops.clamp(noise, -_NOISE, _NOISE) * ops.exp(0.5 * log_variance) + mean, mean, log_variance
+        deviation = ops.expm1(0.5 * log_variance) + 1.0  # the CPU's exp is ten times as inexact
+        return ops.clamp(noise, -_NOISE, _NOISE) * deviation + mean, mean, log_variance
 
 
 class HalfSize(nn.Cell):
@@ -125,7 +129,7 @@ class AnchorNet(nn.Cell):
             latent: (N, L) float32.
             labels: (N,) integers.
         """
-        gate = ops.sigmoid(self.mask(self.embed_class(one_hot(labels, self.classes)))) - 0.5
+        gate = sigmoid(self.mask(self.embed_class(one_hot(labels, self.classes)))) - 0.5
         mask = ops.relu(gate / (1.0 + ops.abs(gate)))
         mapped = self.module((latent * mask).expand_dims(1).expand_dims(1))  # BatchNorm1d takes no rows here
         return mask * mapped + (1.0 - mask) * latent, mask
@@ -143,6 +147,18 @@ class _RowConv(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         """Map (N, inputs, 1, L) to (N, outputs, 1, L)."""
         return self.convolution(x, self.weight.expand_dims(2)) + self.bias.reshape(1, -1, 1, 1)
+
+
+class _Exact(nn.Cell):
+    """An activation whose built-in layer is too inexact on the CPU."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Map any shape to the same."""
+        return self.function(x)
 
 
 class _Unflatten(nn.Cell):
