@@ -8,10 +8,12 @@
     python scripts/evaluate.py ddm/gta5_to_cityscapes_100 --backend torch --weights student.pth
     python scripts/evaluate.py runs/ddm/toy/torch --image street.png --out out     # overlay of an image, or of a folder
     python scripts/evaluate.py runs/s3d/digits/torch --image photos                # prints "path label confidence"
+    python scripts/evaluate.py runs/augkd/digits/torch --calibration               # is it as sure as it is right?
 
 Prints IoU or accuracy of each class and the published numbers beside ours. --out receives scores.json and
 confusion.csv, with --save-predictions also a PNG an image: train ids, or the label ids that the official Cityscapes
-evaluator reads; for classification predictions.txt, "path label" a line.
+evaluator reads; for classification predictions.txt, "path label" a line; with --calibration also calibration.json, the
+expected calibration error and its bins of confidence.
 Weights of one framework are converted on their way to the other. Several backends: their differences, and the share
 of pixels or images on which each disagrees with the first; --out also receives disagreement.json and pictures of where.
 """
@@ -31,6 +33,7 @@ import numpy as np  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 from common.backends import BACKENDS, open_backend  # noqa: E402
+from common.calibration import Calibration, Confident, calibration_table  # noqa: E402
 from common.checkpoint import write_text  # noqa: E402
 from common.cli import run  # noqa: E402
 from common.config import Config  # noqa: E402
@@ -57,8 +60,11 @@ def main() -> int:
     options = _parser().parse_args()
     if options.save_predictions and not options.out:
         raise UserError("--save-predictions needs --out, the folder that receives them")
+    calibrations: dict[str, Calibration] = {}
     console = Console(highlight=False)
     config, weights, title = _what(options)
+    if options.calibration and config.task != "classification":
+        raise UserError(f"--calibration is for classification; {config.name} is {config.task}")
     names = (options.backends or options.backend or _backend_of(weights[0])).split(",")
     evaluations: dict[str, Evaluation | ClassEvaluation] = {}
     with TemporaryDirectory(prefix="twinda-") as folder:
@@ -73,13 +79,18 @@ def main() -> int:
                 )
             else:
                 watch = disagreement.watcher(name) if disagreement else None
-                evaluations[name] = _score(config, backend, predictor, options, part, watch)
+                confident = Confident(predictor) if options.calibration else None
+                evaluations[name] = _score(config, backend, confident or predictor, options, part, watch)
+                if confident:
+                    calibrations[name] = confident.result(options.out and options.out / part)
             backend.close()
         if evaluations and disagreement and options.out:
             _write_disagreement(disagreement, _dataset(config, options), options.out)
     if evaluations:
         console.print(f"{title}: {', '.join(map(str, weights))}", soft_wrap=True)
         console.print(score_table(evaluations).rich())
+        if calibrations:
+            console.print(calibration_table(calibrations).rich())
         if disagreement:
             console.print(disagreement.table().rich())
         if config.published:
@@ -172,6 +183,8 @@ def _score(config: Config, backend, predictor, options: argparse.Namespace, part
             write_prediction(out / "predictions", dataset.names[index], prediction, classes, options.save_predictions)
         if watch:
             watch(index, prediction, truth)
+        if options.calibration:
+            predictor.see(prediction, truth)
 
     settings = config.classes.left_out, config.evaluate.batch_size
     result = evaluate(predictor.labels, dataset, classes, *settings, save, backend)
@@ -256,6 +269,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="folder for scores, predictions and overlays")
     parser.add_argument("--scales", metavar="A,B", help="multi-scale prediction, for example 0.5,1.0,1.5")
     parser.add_argument("--flip", action="store_true", help="also predict the mirror image")
+    parser.add_argument("--calibration", action="store_true", help="classification: confidence beside accuracy")
     parser.add_argument("--save-predictions", choices=("train_ids", "label_ids"))
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="override a key; may be repeated")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ascend")
