@@ -1,9 +1,35 @@
 """Exponential moving averages of networks (mean teachers; Tarvainen & Valpola, NeurIPS 2017)."""
 
-from mindspore import ops
+from collections.abc import Callable, Sequence
+
+import mindspore
+from mindspore import Parameter, ParameterTuple, Tensor, ops
 from mindspore.nn import Cell as Network
 
+from ms_impl.compiled import Compiled
+
 _STATISTICS = ("moving_mean", "moving_variance")
+
+
+class Follower:
+    """An averaged copy that follows a network, compiled where compiling is on.
+
+    Op by op, sixty small tensors cost the CPU a third of a second a step, a hundred times what the sums take.
+    """
+
+    def __init__(self, average: Network, network: Network, compile: bool = False) -> None:
+        """Pair the tensors of both.
+
+        Args:
+            average: Changed in place; of the same architecture.
+            network: The network that trains.
+            compile: Whether a step is one graph.
+        """
+        self._move = Compiled(_step(list(average.get_parameters()), list(network.get_parameters())), compile)
+
+    def follow(self, momentum: float) -> None:
+        """Move one step; see ``follow``."""
+        self._move(Tensor(momentum, mindspore.float32), Tensor(1.0 - momentum, mindspore.float32))
 
 
 def follow(average: Network, network: Network, momentum: float) -> None:
@@ -16,8 +42,7 @@ def follow(average: Network, network: Network, momentum: float) -> None:
         network: The network that trains.
         momentum: In [0, 1]; weight of the past.
     """
-    for old, new in zip(average.get_parameters(), network.get_parameters()):
-        ops.assign(old, old * momentum + new * (1.0 - momentum))
+    Follower(average, network).follow(momentum)
 
 
 def follow_parameters(average: Network, network: Network, momentum: float) -> None:
@@ -31,3 +56,15 @@ def follow_parameters(average: Network, network: Network, momentum: float) -> No
     for old, new in zip(average.get_parameters(), network.get_parameters()):
         if not old.name.endswith(_STATISTICS):
             ops.assign(old, old * momentum + new * (1.0 - momentum))
+
+
+def _step(average: Sequence[Parameter], network: Sequence[Parameter]) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the function that moves all averages, given the weights of the past and of the new, () float32."""
+    olds, news = ParameterTuple(average), ParameterTuple(network)
+
+    def step(past: Tensor, share: Tensor) -> Tensor:
+        for old, new in zip(olds, news):
+            ops.assign(old, old * past + new * share)
+        return past
+
+    return step

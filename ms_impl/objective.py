@@ -16,7 +16,7 @@ from common.keys import check_keys
 from common.loss_scale import LossScale
 from common.networks import NetworkConfig
 from common.schema import OptimConfig
-from ms_impl.averaging import follow
+from ms_impl.averaging import Follower
 from ms_impl.compiled import Compiled
 from ms_impl.execution import lower_precision, running_statistics, synchronise
 from ms_impl.nets import build_network
@@ -60,6 +60,7 @@ class Objective(nn.Cell):
         self.network = self._new_network(self.network_config(), trains=True)
         self._load_initial_weights()
         self.average = self._new_network(self.network_config()) if config.train.ema is not None else None
+        self._follower = Follower(self.average, self.network, backend.compile) if self.average is not None else None
         for role in self.ROLES:
             given = (frozen or {}).get(role)
             setattr(self, role, None if given is None else self._new_network(self.role_config(role)))
@@ -135,7 +136,7 @@ class Objective(nn.Cell):
                 gradients = clip_by_global_norm(gradients, self.config.optim.clip)
             trained.optimizer.step(gradients, lr)
             if self.average is not None and trained is self.main:
-                follow(self.average, self.network, self.config.train.ema)
+                self._follower.follow(self.config.train.ema)
         if self._scaler is not None:
             self._scaler.update(finite)
 

@@ -4,6 +4,24 @@ import torch
 from torch.nn import Module as Network
 
 
+class Follower:
+    """An averaged copy that follows a network."""
+
+    def __init__(self, average: Network, network: Network, compile: bool = False) -> None:
+        """Pair both.
+
+        Args:
+            average: Changed in place; of the same architecture.
+            network: The network that trains.
+            compile: Whether a step is one graph; PyTorch needs none.
+        """
+        self._average, self._network = average, network
+
+    def follow(self, momentum: float) -> None:
+        """Move one step; see ``follow``."""
+        follow(self._average, self._network, momentum)
+
+
 def follow(average: Network, network: Network, momentum: float) -> None:
     """Move an averaged copy one step: ``average = momentum * average + (1 - momentum) * network``.
 
