@@ -72,11 +72,46 @@ def distilled_classes(temperature: float, scale: float):
     )
 
 
+def regions(ignored: float):
+    """Return IAST's three losses of self-training, and their sum with weights of one size."""
+
+    def build(side):
+        label = side.tensor(np.where(labels(ignored=ignored) < 0, 255, labels(ignored=ignored)))
+
+        def losses(z):
+            pseudo, uniform, entropy = side.module("regions").region_losses(z, label)
+            return pseudo + 3 * uniform + 9 * entropy, pseudo, uniform, entropy
+
+        return losses, [logits("z", size=SIZE)]
+
+    return build
+
+
+def adversarial(kind: str):
+    """Return the losses of both players of IAST's warm-up, added up."""
+
+    def build(side):
+        players = side.module("adversarial")
+
+        def losses(source, target):
+            own, other = players.discriminator_loss(source, target, kind), players.fooling_loss(target, kind)
+            return own + 0.3 * other, own, other
+
+        return losses, [whole("source map", 1.0), whole("target map", 1.0)]
+
+    return build
+
+
 LOSSES = {
     "cross_entropy": cross_entropy(),
     "cross_entropy-extreme": cross_entropy(scale=60.0),
     "segmentation": segmentation,
     "segmentation-main": main_only,
+    "regions": regions(0.3),
+    "regions-none-ignored": regions(0.0),
+    "regions-all-ignored": regions(1.0),
+    "adversarial-mse": adversarial("mse"),
+    "adversarial-bce": adversarial("bce"),
     "kl": distillation(),
     "classes-distillation": distilled_classes(4.0, 3.0),
     "classes-distillation-sharp": distilled_classes(1.0, 8.0),
@@ -111,6 +146,14 @@ def test_without_a_valid_pixel_loss_and_gradient_are_zero(side, value):
     (loss,), (grad,) = side.gradients(lambda z: (side.losses.cross_entropy(z, label),), logits("z", size=SIZE))
     assert loss == 0
     assert not grad.any()
+
+
+def test_an_empty_region_counts_for_nothing_or_as_the_official_code_has_it(side):
+    """No labelled pixel: no cross entropy and no R_c, or NaN; the entropy of the rest stays."""
+    label, regions = side.tensor(np.full((2, *SIZE), 255, np.int32)), side.module("regions")
+    z = side.tensor(logits("z", size=SIZE))
+    zero, nan = ([float(one) for one in regions.region_losses(z, label, empty)] for empty in ("zero", "nan"))
+    assert zero[:2] == [0, 0] and np.isnan(nan[:2]).all() and zero[2] == nan[2] > 0
 
 
 def test_mean_is_over_the_valid_pixels_of_the_batch_not_over_images(side):
