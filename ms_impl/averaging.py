@@ -17,18 +17,21 @@ class Follower:
     Op by op, sixty small tensors cost the CPU a third of a second a step, a hundred times what the sums take.
     """
 
-    def __init__(self, average: Network, network: Network, compile: bool = False) -> None:
+    def __init__(self, average: Network, network: Network, compile: bool = False, statistics: bool = True) -> None:
         """Pair the tensors of both.
 
         Args:
             average: Changed in place; of the same architecture.
             network: The network that trains.
             compile: Whether a step is one graph.
+            statistics: Whether running statistics are averaged too; else they stay the copy's own.
         """
-        self._move = Compiled(_step(list(average.get_parameters()), list(network.get_parameters())), compile)
+        pairs = zip(average.get_parameters(), network.get_parameters())
+        pairs = [(old, new) for old, new in pairs if statistics or not old.name.endswith(_STATISTICS)]
+        self._move = Compiled(_step(*zip(*pairs)), compile)
 
     def follow(self, momentum: float) -> None:
-        """Move one step; see ``follow``."""
+        """Move one step: ``average = momentum * average + (1 - momentum) * network``; momentum in [0, 1]."""
         self._move(Tensor(momentum, mindspore.float32), Tensor(1.0 - momentum, mindspore.float32))
 
 
@@ -53,9 +56,7 @@ def follow_parameters(average: Network, network: Network, momentum: float) -> No
         network: The network that trains.
         momentum: In [0, 1]; weight of the past. 0 copies.
     """
-    for old, new in zip(average.get_parameters(), network.get_parameters()):
-        if not old.name.endswith(_STATISTICS):
-            ops.assign(old, old * momentum + new * (1.0 - momentum))
+    Follower(average, network, statistics=False).follow(momentum)
 
 
 def _step(average: Sequence[Parameter], network: Sequence[Parameter]) -> Callable[[Tensor, Tensor], Tensor]:

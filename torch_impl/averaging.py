@@ -7,19 +7,21 @@ from torch.nn import Module as Network
 class Follower:
     """An averaged copy that follows a network."""
 
-    def __init__(self, average: Network, network: Network, compile: bool = False) -> None:
+    def __init__(self, average: Network, network: Network, compile: bool = False, statistics: bool = True) -> None:
         """Pair both.
 
         Args:
             average: Changed in place; of the same architecture.
             network: The network that trains.
             compile: Whether a step is one graph; PyTorch needs none.
+            statistics: Whether running statistics are averaged too; else they stay the copy's own.
         """
         self._average, self._network = average, network
+        self._move = follow if statistics else follow_parameters
 
     def follow(self, momentum: float) -> None:
-        """Move one step; see ``follow``."""
-        follow(self._average, self._network, momentum)
+        """Move one step: ``average = momentum * average + (1 - momentum) * network``; momentum in [0, 1]."""
+        self._move(self._average, self._network, momentum)
 
 
 def follow(average: Network, network: Network, momentum: float) -> None:

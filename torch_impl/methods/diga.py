@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from common.networks.translator import TranslatorConfig
-from torch_impl.averaging import follow_parameters
+from torch_impl.averaging import Follower
 from torch_impl.centroids import paste
 from torch_impl.compiled import Compiled
 from torch_impl.consistency import masked_symmetric_distillation, ohem_cross_entropy, symmetric_distillation
@@ -42,6 +42,7 @@ class Distillation(Objective):
             self.teacher = self._new_network(self.network_config())
             set_weights(self.teacher, get_weights(self.network))
         set_mode(self.teacher, self.options.teacher_mode == "train")
+        self._mean_teacher = Follower(self.teacher, self.network, backend.compile, statistics=False)
         paths = self.options.translator.weights
         if self.translator is None and paths:
             self.translator = self._new_network(self.role_config("translator"))
@@ -164,7 +165,7 @@ class Distillation(Objective):
         set_weights(self.teacher, state["teacher"], "teacher")
 
     def _follow(self, batch: Mapping[str, np.ndarray]) -> None:
-        follow_parameters(self.teacher, self.network, float(batch["momentum"]))
+        self._mean_teacher.follow(float(batch["momentum"]))
 
     def _without_gradient(self, function: Compiled, batch: Mapping[str, Any], keys: Sequence[str]) -> Any:
         """Call a function with tensors of the batch's arrays; None for those that are not there."""
