@@ -13,13 +13,12 @@ from tests.vectors.augkd.noise import Found, Reference, runner
 from tests.vectors.augkd.reading import meta_of
 from tests.vectors.augkd.setup import build, configuration, noisy
 
-VARIANTS = {  # of stage 3: what the configuration says
-    "official": {"compat": "official"},
-    "no_anchor": {"compat": "official"},
+VARIANTS = {  # of stage 3, by a part of the variant's name: what the configuration says; official where none fits
     "paper": {"compat": "paper"},
     "teacher_only": {"mixup": {"target": "teacher", "normalize_real": False}},
     "normalize_only": {"mixup": {"target": "student", "normalize_real": True}},
 }
+OFFICIAL = {"compat": "official"}
 Logits = Callable[[dict], tuple[np.ndarray, np.ndarray]]  # of a batch in training mode, and its labels
 
 
@@ -108,7 +107,8 @@ def classifier(kind: str):
 def anchors(vector: Vector, backend, shake: int | None) -> Iterator[Check | Found]:
     """Stage 2: anchor loss, teacher's logits, masks."""
     side, arrays, meta = twin(backend.name), vector.arrays, meta_of(vector)
-    config = configuration(meta, "anchor", anchor={"invariant": meta["invariant"]})
+    options = {"invariant": meta["invariant"], "uncertainty": meta.get("mode", "energy")}
+    config = configuration(meta, "anchor", anchor=options)
     roles = ("teacher", "generator", "encoder", "anchor")
     objective = build(backend, vector, "anchor", config, roles, shake)
     batches = [noisy(*one) for one in zip(arrays["x_u8"], arrays["y"], arrays["eps"])]
@@ -124,8 +124,10 @@ def anchors(vector: Vector, backend, shake: int | None) -> Iterator[Check | Foun
 def mixtures(vector: Vector, backend, shake: int | None) -> Iterator[Check | Found]:
     """Stage 3 in its variants, with stored dropout masks where the file has them."""
     side, meta = twin(backend.name), meta_of(vector)
-    config = configuration(meta, "mixup", **VARIANTS[meta["variant"]])
-    roles = ("teacher", "generator", "encoder", *(("anchor",) if meta["variant"] != "no_anchor" else ()))
+    variant = meta["variant"]
+    options = next((options for part, options in VARIANTS.items() if part in variant), OFFICIAL)
+    config = configuration(meta, "mixup", **options)
+    roles = ("teacher", "generator", "encoder", *(() if "no_anchor" in variant else ("anchor",)))
     objective = build(backend, vector, "mixup", config, roles, shake)
     batches = _mixed_batches(vector, config)
 
