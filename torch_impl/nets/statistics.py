@@ -37,6 +37,7 @@ class InputStatistics(nn.Module):
         for index, layer in enumerate(self._layers):
             layer.register_forward_pre_hook(partial(self._record, index))
 
+    @torch.compiler.disable  # hooks and what they keep stay out of graphs
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return raw logits, and the means and unbiased variances; biased where a layer saw one value a channel.
 
