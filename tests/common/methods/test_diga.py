@@ -35,6 +35,16 @@ def test_settings_decide_the_stages():
     assert again[-3:] == ["round2/pseudo", "round2/centroids", "round2/selftrain"]
 
 
+def test_a_phase_may_have_a_rate_and_batchnorm_of_its_own():
+    sets = ["method.selftrain.lr=5e-4", "method.selftrain.freeze_bn_stats=true", "method.warmup.schedule=ramp"]
+    config = load_config("diga/toy", sets)
+    found = {one.name: one.configured(config) for one in stages(config)}
+    warmup, selftrain = found["warmup"], found["round1/selftrain"]
+    assert (warmup.optim.lr, warmup.optim.schedule, warmup.network) == (config.optim.lr, "ramp", config.network)
+    assert (selftrain.optim.lr, selftrain.optim.schedule) == (5e-4, config.optim.schedule)
+    assert selftrain.network.freeze_bn_stats and not config.network.freeze_bn_stats
+
+
 def test_generalisation_sees_no_target_unless_asked():
     config = load_config("diga/dg")
     assert config.data.target is None
