@@ -20,6 +20,7 @@ def config(tmp_path_factory):
     root = tmp_path_factory.mktemp("classes")
     settings = {"steps": FIRST, "checkpoint_every": 10, "batch_size": 2, "ema": 0.9}
     sections = {"method": METHOD, "train": settings, "baselines": [], "optim": {"lr": 0.3}}
+    sections["evaluate"] = {"protocol": "ssda", "batch_size": 4}
     return load_config(write_config(root / "own.yaml", write_data(root / "data"), **sections))
 
 
@@ -46,6 +47,8 @@ def test_it_is_resumed_to_the_bit_and_goes_on_with_the_other_framework(config, b
         assert want.keys() == got.keys() >= {"model", "optimizer", "memory"}
         for part, arrays in want.items():
             assert all(np.array_equal(array, got[part][key]) for key, array in arrays.items()), part
+        scores = checkpoint.read_json(tmp_path / "whole" / name / "stages/second/done.json")["scores"]["last"]
+        assert sum(map(sum, scores["confusion"])) == 4  # of six test images, a batch of four
         assert [int(line.split()[-1]) for line in written] == want["memory"]["labels"].tolist() != []
     compare(whole["mindspore"], whole["torch"], start)
     for first, other in OTHER.items():
