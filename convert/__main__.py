@@ -60,17 +60,23 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _onnx(options: argparse.Namespace) -> int:
-    from convert.onnx_export import export_mindir, export_onnx
+    from convert.mindir_export import export_mindir
+    from convert.onnx_export import export_onnx
+    from convert.onnx_parts import export_part, part_of
     from convert.subject import open_subject
 
     subject = open_subject(options.source, options.config, options.set)
+    part = options.network or part_of(subject)
     if options.target.suffix == ".mindir":
-        export_mindir(subject, options.target, arguments.size(options.size))
-        print(f"{subject.path} -> {options.target}: for images of {options.size}")
+        if part:
+            raise UserError(f"{options.target}: MINDIR is written of a task's network only; export {part} as .onnx")
+        free = export_mindir(subject, options.target, arguments.size(options.size) if options.size else None)
+        print(f"{subject.path} -> {options.target}: {free}")
         return 0
     if options.target.suffix != ".onnx":
         raise UserError(f"{options.target}: the name must end in .onnx or .mindir")
-    checked = export_onnx(subject, options.target, options.opset)
+    place = (options.target, options.opset)
+    checked = export_part(subject, part, *place) if part else export_onnx(subject, *place)
     print(f"{subject.path} -> {options.target}: opset {options.opset}, {options.target.stat().st_size / 1e6:.1f} MB")
     for shape, gap in checked.items():
         print(f"checked with onnxruntime at {shape}: worst relative error {gap:.1e}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from common.errors import UserError
 from common.names import PLAIN, RENAMED
 from convert.layouts import LAYOUTS
+from convert.parts import OWNERS
 
 _CONVERT = """Converts .pth, .ckpt and .safetensors into one another, or a whole run folder, bit for bit. The direction
 is told by the names. Neither framework is needed, nothing in the source is executed, the source is only read."""
@@ -42,10 +43,17 @@ examples:
 _ONNX = """Exports the network that a checkpoint of either framework fills: images (N, 3, H, W) float32, normalised, to
 raw logits of the evaluated head. N is free, so are H and W unless the network is made for one size. The file carries
 classes, mean, std, channel order and the whole configuration. onnxruntime checks it in three shapes first.
-OUT.mindir: MindSpore's format, for images of one size."""
+
+The networks beside a task's own (AuG-KD's generator, encoder, anchor; IAST's discriminator; DiGA's translator, critics
+and VGG-19) are told by the file's name and stage in a run folder, else by --network; inputs and outputs are named.
+
+OUT.mindir: MindSpore's format, of a task's network. Batch and size are free where MindSpore 2.10 can: it fixes the size
+where a layer pads by an amount that follows from it, and the batch too where it pools with ceil_mode (DeepLab); then
+--size says for which images."""
 _ONNX_EXAMPLES = """examples:
   python -m convert onnx runs/ddm/toy/torch network.onnx
   python -m convert onnx student.ckpt student.onnx --config ddm/gta5_to_cityscapes_100
+  python -m convert onnx generator.ckpt generator.onnx --config augkd/digits --network generator
   python -m convert onnx student.ckpt student.mindir --config ddm/gta5_to_cityscapes_100 --size 1024x512"""
 _VERIFY = """The parity certificate: the same images through both, worst and median relative error of the logits, share
 of pixels with equal argmax, versions, devices, digests. Exit status 1 outside the tolerance.
@@ -137,7 +145,8 @@ def _add_onnx(commands) -> None:
     command.add_argument("target", type=Path, metavar="OUT", help="OUT.onnx or OUT.mindir")
     _config(command)
     command.add_argument("--opset", type=int, default=18, help="ONNX operator set (18)")
-    command.add_argument("--size", default="512x256", metavar="WxH", help="size of the images of a .mindir (512x256)")
+    command.add_argument("--network", choices=OWNERS, help="a network beside the task's own")
+    command.add_argument("--size", metavar="WxH", help="size of the images of a .mindir (free, else 512x256)")
 
 
 def _add_verify(commands) -> None:

@@ -1,9 +1,8 @@
-"""Exports a network: ONNX through the PyTorch twin, MINDIR through the MindSpore twin; checked before it is written."""
+"""Exports a network as ONNX through the PyTorch twin; checked with onnxruntime before it is written."""
 
 import io
 import json
 import logging
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,7 +35,7 @@ def export_onnx(subject: Subject, target: Path, opset: int = OPSET) -> dict[str,
     """
     backend = open_backend("torch", device="cpu")
     objective = fill(backend, subject)
-    model = _with_metadata(_exported(objective, fixed_size(subject.config), opset), subject)
+    model = with_metadata(_main(objective, fixed_size(subject.config), opset), subject)
     checked = compare(objective, backend, session(model), shapes(subject.config))
     worst = max(checked, key=lambda size: checked[size])
     if not checked[worst] <= LOGITS_ONNX:
@@ -79,36 +78,6 @@ def compare(objective, backend, runner, wanted: Sequence[tuple[int, int, int]]) 
     return result
 
 
-def export_mindir(subject: Subject, target: Path, size: tuple[int, int]) -> None:
-    """Write the evaluated head as MINDIR for images (1, 3, H, W) of one size (width, height), float32, normalised.
-
-    Raises:
-        UserError: If MindSpore is missing.
-    """
-    backend = open_backend("mindspore", device="cpu")
-    objective = fill(backend, subject)
-    import mindspore
-    from mindspore import nn
-
-    class Main(nn.Cell):
-        """The evaluated head alone."""
-
-        def __init__(self, network: nn.Cell):
-            super().__init__(auto_prefix=False)
-            self.network = network
-
-        def construct(self, images):
-            result = self.network(images)
-            return result[-1] if isinstance(result, tuple) else result
-
-    image = backend.tensor(np.zeros((1, 3, size[1], size[0]), np.float32))
-    with tempfile.TemporaryDirectory(prefix="twinda-") as folder:
-        mindspore.export(Main(objective.evaluated), image, file_name=f"{folder}/network", file_format="MINDIR")
-        content = (Path(folder) / "network.mindir").read_bytes()
-    with published(target) as file:
-        file.write(content)
-
-
 def metadata(model_properties: Mapping[str, str], place: str) -> dict:
     """Return the configuration that an exported file carries.
 
@@ -120,39 +89,32 @@ def metadata(model_properties: Mapping[str, str], place: str) -> dict:
     return json.loads(model_properties[CONFIG_KEY])
 
 
-def _exported(objective, size: tuple[int, int] | None, opset: int) -> bytes:
-    """Return the file of a network for images of one size (width, height); None frees it."""
+def exported(network, examples: Sequence, free: Sequence[Mapping], names: tuple, outputs: tuple, opset: int) -> bytes:
+    """Return the ONNX file of a PyTorch network.
+
+    Args:
+        network: In evaluation mode.
+        examples: One tensor an input.
+        free: The axes of each input that are free: axis -> name.
+        names, outputs: Names of inputs and outputs.
+        opset: ONNX operator set.
+    Raises:
+        UserError: If a package is missing, or the network cannot be exported.
+    """
     import torch
-    from torch import nn
 
-    class Main(nn.Module):
-        """The evaluated head alone."""
-
-        def __init__(self, network: nn.Module):
-            super().__init__()
-            self.network = network
-
-        def forward(self, images):
-            result = self.network(images)
-            return result[-1] if isinstance(result, tuple) else result
-
-    from torch_impl.nets.training import set_mode
-
-    set_mode(objective.evaluated, False)
-    free = {"images": {0: "batch"} if size else {0: "batch", 2: "height", 3: "width"}}
-    example = torch.randn(2, 3, *(reversed(size) if size else (65, 97)))
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                Main(objective.evaluated).eval(),
-                (example,),
+                network,
+                tuple(examples),
                 None,
                 dynamo=True,
-                dynamic_shapes=free,
-                input_names=["images"],
-                output_names=["logits"],
+                dynamic_shapes=tuple(free),
+                input_names=list(names),
+                output_names=list(outputs),
                 opset_version=opset,
                 verbose=False,
             )
@@ -165,8 +127,32 @@ def _exported(objective, size: tuple[int, int] | None, opset: int) -> bytes:
     return buffer.getvalue()
 
 
-def _with_metadata(model: bytes, subject: Subject) -> bytes:
-    """Add what a user of the file must know: classes, input form, digests, the whole configuration."""
+def _main(objective, size: tuple[int, int] | None, opset: int) -> bytes:
+    """Return the file of a task's network for images of one size (width, height); None frees it."""
+    import torch
+    from torch import nn
+
+    from torch_impl.nets.training import set_mode
+
+    class Main(nn.Module):
+        """The evaluated head alone."""
+
+        def __init__(self, network: nn.Module):
+            super().__init__()
+            self.network = network
+
+        def forward(self, images):
+            result = self.network(images)
+            return result[-1] if isinstance(result, tuple) else result
+
+    set_mode(objective.evaluated, False)
+    free = {0: "batch"} if size else {0: "batch", 2: "height", 3: "width"}
+    example = torch.randn(2, 3, *(reversed(size) if size else (65, 97)))
+    return exported(Main(objective.evaluated).eval(), [example], [free], ("images",), ("logits",), opset)
+
+
+def with_metadata(model: bytes, subject: Subject, part: str = "") -> bytes:
+    """Add what a user of the file must know: classes, input form, digests, the whole configuration, which network."""
     import onnx
 
     proto, config = onnx.load_from_string(model), subject.config
@@ -181,6 +167,7 @@ def _with_metadata(model: bytes, subject: Subject) -> bytes:
         "config_digest": digest_of(whole),
         "weights_digest": subject.facts()["weights"],
         CONFIG_KEY: json.dumps(whole),
+        **({"network": part} if part else {}),
     }
     for key, value in facts.items():
         proto.metadata_props.add(key=key, value=value)
