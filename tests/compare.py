@@ -1,6 +1,26 @@
 """A comparison that says where two arrays part."""
 
+from dataclasses import dataclass
+
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One comparison: the largest error, relative to the largest magnitude, and what was allowed."""
+
+    error: float
+    tolerance: float
+
+    def nearness(self) -> float:
+        """Return the error as a share of what was allowed; 0 where equality was asked for and found."""
+        return self.error / self.tolerance if self.tolerance else float(self.error > 0)
+
+    def __str__(self) -> str:
+        return f"{self.error:.1e}"
+
+
+MEASURED: list[Measured] = []  # every comparison of this process, for scripts/ladder.py
 
 
 def assert_close(name: str, got, want, tol: float) -> None:
@@ -19,6 +39,23 @@ def assert_close(name: str, got, want, tol: float) -> None:
         return
     gap, scale = np.abs(np.nan_to_num(got) - np.nan_to_num(want)), max(np.nanmax(np.abs(want)), 1e-30)
     at = np.unravel_index(gap.argmax(), gap.shape)
+    MEASURED.append(Measured(float(gap.max() / scale), tol))
     norm = np.linalg.norm(gap) / max(np.linalg.norm(np.nan_to_num(want)), 1e-30)
     where = f"at {tuple(map(int, at))}: {got[at]:.9g}, want {want[at]:.9g}; norm {norm:.1e}"
     assert gap.max() <= tol * scale, f"{name}: {gap.max() / scale:.1e} > {tol:.0e} {where}"
+
+
+def assert_beside_noise(name: str, got, want, narrow, tol: float, factor: float) -> None:
+    """Fail unless max|got - want| <= tol * max|want| + factor * max|narrow - want|.
+
+    Args:
+        name: What is compared; begins the message.
+        got: Any array.
+        want: The same in float64.
+        narrow: The same by a reference implementation in float32; its distance from ``want`` is the noise.
+        tol: Relative to the largest magnitude of ``want``.
+        factor: How many times the noise is allowed.
+    """
+    gap, noise, scale = np.abs(got - want).max(), np.abs(narrow - want).max(), max(np.abs(want).max(), 1e-30)
+    MEASURED.append(Measured(float(gap / scale), float(tol + factor * noise / scale)))
+    assert gap <= tol * scale + factor * noise, f"{name}: {gap / scale:.1e}, float32 itself {noise / scale:.1e}"

@@ -9,7 +9,7 @@ import pytest
 from common.draws import generator
 from common.networks.plain import AlexNetConfig, VGG16Config
 from common.networks.resnet import ResNetConfig
-from tests.compare import assert_close
+from tests.compare import assert_beside_noise, assert_close
 from tests.parity.test_networks import CLEAR
 from tests.tolerances import FLOOR_FACTOR, FLOOR_SLACK, GRADIENT, LOGITS
 from tests.twins import need_both, twin
@@ -77,8 +77,7 @@ def test_gradients_of_the_smooth_network_agree(name, training):
     assert got.keys() == want.keys()
     assert not [key for key in want if NETWORKS[name][1].get("imagenet_fc") and key.startswith("fc.")]
     for key, value in want.items():
-        gap, noise = np.abs(got[key] - value).max(), np.abs(torch32[key] - value).max()
-        assert gap <= GRADIENT * np.abs(value).max() + FLOOR_FACTOR * noise, f"{key}: {gap:.1e}, torch {noise:.1e}"
+        assert_beside_noise(key, got[key], value, torch32[key], GRADIENT, FLOOR_FACTOR)
 
 
 @pytest.mark.parametrize("name", ["r18", "r10-predictor", "alexnet", "vgg16"])

@@ -11,7 +11,7 @@ from common.methods.class_samples import dropout
 from common.methods.samples import Draws
 from common.networks.latent import AnchorConfig, EncoderConfig, GeneratorConfig
 from common.networks.mobile import EfficientNetConfig, MobileNetV2Config, MobileNetV3Config, ShuffleNetV2Config
-from tests.compare import assert_close
+from tests.compare import assert_beside_noise, assert_close
 from tests.tolerances import FLOOR_FACTOR, FLOOR_SLACK, GRADIENT, LOGITS
 from tests.twins import need_both, twin
 
@@ -87,8 +87,7 @@ def test_outputs_and_running_statistics_agree(name):
 def test_parameter_gradients_of_the_smooth_network_agree(name):
     """In training mode. A bias before a BatchNorm has no gradient but noise, as large as PyTorch's own."""
     for key, (want, got, torch32) in compared(name, training=True, smooth=True).items():
-        gap, noise = np.abs(got - want).max(), np.abs(torch32 - want).max()
-        assert gap <= GRADIENT * np.abs(want).max() + FLOOR_FACTOR * noise, f"{key}: {gap:.1e}, torch {noise:.1e}"
+        assert_beside_noise(key, got, want, torch32, GRADIENT, FLOOR_FACTOR)
 
 
 @pytest.mark.parametrize("name", ["v3-small", *LATENT])
