@@ -16,6 +16,7 @@ SIZES = ((128, 64), (193, 98), (163, 131))  # of drawn images for segmentation: 
 SHAPES = ((1, 64, 96), (2, 65, 98), (3, 131, 67))  # (N, H, W) on which an exported file is checked: even, odd, both
 USUAL = (224, 224)  # what networks that are made for one size see where the configuration does not say it
 _BATCH = (128, 64)
+_CLASSIFIED = 8  # images of a batch for classification: the batch statistics of small last maps are those of many
 
 
 def fixed_size(config: Config) -> tuple[int, int] | None:
@@ -57,12 +58,13 @@ def data_images(config: Config, count: int) -> tuple[list[np.ndarray], list[str]
 
 
 def labelled_batch(config: Config) -> dict[str, np.ndarray]:
-    """Return two drawn images with random labels: classes, or maps in blocks of which a tenth is ignored."""
+    """Return drawn images with random labels: eight with classes, or two with maps of which a tenth is ignored."""
     size, classes = fixed_size(config) or _BATCH, len(class_set(config.classes))
-    images = np.stack([draw(domain, 0, 0, size)[0].transpose(2, 0, 1) for domain in ("game", "camera")])
+    count, domains = _CLASSIFIED if config.task == "classification" else 2, ("game", "camera")
+    images = np.stack([draw(domains[i % 2], 0, i // 2, size)[0].transpose(2, 0, 1) for i in range(count)])
     rng = generator(0, "deep")
     if config.task == "classification":
-        return {"source_image": images, "source_label": rng.integers(classes, size=2).astype(np.int32)}
+        return {"source_image": images, "source_label": rng.integers(classes, size=count).astype(np.int32)}
     blocks = rng.integers(classes, size=(2, size[1] // 8, size[0] // 8))
     blocks[rng.random(blocks.shape) < 0.1] = 255
     return {"source_image": images, "source_label": np.kron(blocks, np.ones((8, 8), np.int64)).astype(np.int32)}

@@ -91,29 +91,43 @@ class Probe:
         return to_canonical(name, self._kinds)
 
 
-def side_probe(side: Side) -> Probe:
-    """Return a side for examination, its weights and configuration in a fresh objective."""
-    objective = side.backend.build(examined(side.config), OBJECTIVES[side.config.task])
+def side_probe(side: Side, smooth: bool = False) -> Probe:
+    """Return a side for examination, its weights and configuration in a fresh objective; ``smooth`` as ``examined``."""
+    objective = side.backend.build(examined(side.config, smooth), OBJECTIVES[side.config.task])
     objective.load_weights(side.objective.state()["model"])
     return Probe(side.name, objective, side.backend)
 
 
-def examined(config: Any) -> Any:
-    """Return a configuration whose Adam does not divide rounding noise by itself: gradients below eps count little."""
-    return config.model_copy(update={"optim": config.optim.model_copy(update={"eps": max(config.optim.eps, _EPS)})})
+def examined(config: Any, smooth: bool = False) -> Any:
+    """Return a configuration whose Adam does not divide rounding noise by itself: gradients below eps count little.
+
+    Args:
+        config: Of a side.
+        smooth: Also replace what has kinks in the network: activations by softplus, maxima by averages.
+    """
+    network = config.network.model_copy(update=smooth_form(config.network) if smooth else {})
+    optim = config.optim.model_copy(update={"eps": max(config.optim.eps, _EPS)})
+    return config.model_copy(update={"network": network, "optim": optim})
 
 
-def torch_probe(backend: Any, side: Side, wide: bool = False, rounded: int = 0) -> Probe:
+def smooth_form(network: Any) -> dict[str, str]:
+    """Return the settings that take the kinks out of a network; none where it has no such form."""
+    wanted = {"activation": "softplus", "pool": "average"}
+    return {key: value for key, value in wanted.items() if key in type(network).model_fields}
+
+
+def torch_probe(backend: Any, side: Side, smooth: bool = False, wide: bool = False, rounded: int = 0) -> Probe:
     """Return PyTorch with a side's weights.
 
     Args:
         backend: PyTorch's, on the CPU.
         side: Whose weights and configuration.
+        smooth: As ``examined``.
         wide: Compute in float64.
         rounded: Not 0: move every weight by as much as rounding to float32 does, in a way that this seed draws.
     """
     with _default_dtype(wide):
-        objective = backend.build(examined(side.config), OBJECTIVES[side.config.task])
+        objective = backend.build(examined(side.config, smooth), OBJECTIVES[side.config.task])
     weights = side.weights
     if rounded:
         weights = {name: disturbed(name, array, rounded) for name, array in weights.items()}
