@@ -12,8 +12,8 @@ from common.backends import open_backend
 from common.config import load_config
 from convert.folder import convert_folder
 from tests.e2e.classes import SIZE, write_config, write_data
+from tests.e2e.handover import OTHER, train
 from tests.e2e.runs import ROOT, environment
-from tests.e2e.test_handover import OTHER, train
 from tests.e2e.test_processes import LAUNCHERS, VENV, free_port
 from tests.tolerances import GRADIENT
 from tests.twins import need_both

@@ -18,7 +18,6 @@ from common.pictures import read_png
 from common.run_folder import RunFolder
 from common.tolerances import CURVE, PIXELS
 from convert.folder import convert_folder
-from tests.e2e.test_handover import backends  # noqa: F401
 
 pytestmark = pytest.mark.slow
 STEPS = 20
@@ -55,7 +54,7 @@ def run(config: Config, backend, place: Path, wanted: tuple[str, ...]) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(config, backends, tmp_path_factory) -> dict[str, tuple[Path, Path]]:  # noqa: F811
+def runs(config, backends, tmp_path_factory) -> dict[str, tuple[Path, Path]]:
     """Stage -> the run folders of PyTorch and of MindSpore that hold it."""
     root = tmp_path_factory.mktemp("runs")
     ours, places = root / "torch", {}

@@ -18,7 +18,7 @@ from common.methods.s3d_memory import Memory
 from common.run_folder import RunFolder
 from common.tolerances import CURVE, PIXELS
 from convert.single import convert_file
-from tests.e2e.test_handover import OTHER
+from tests.e2e.handover import OTHER
 from tests.twins import need_both
 
 pytestmark = pytest.mark.slow
