@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from common import checkpoint
-from common.backends import open_backend
 from common.config import load_config
 from convert.folder import convert_folder
 from tests.e2e.classes import SIZE, write_config, write_data
@@ -16,7 +15,6 @@ from tests.e2e.handover import OTHER, train
 from tests.e2e.runs import ROOT, environment
 from tests.e2e.test_processes import LAUNCHERS, VENV, free_port
 from tests.tolerances import GRADIENT
-from tests.twins import need_both
 
 pytestmark = pytest.mark.slow
 STEPS, RATE = 2, 0.02
@@ -56,12 +54,6 @@ def config(tmp_path_factory):
     root = tmp_path_factory.mktemp("classes")
     write_data(root / "data")
     return load_config(written(root, batch=4))
-
-
-@pytest.fixture(scope="module")
-def backends():
-    need_both()
-    return {name: open_backend(name, device="cpu", compile=False) for name in OTHER}
 
 
 @pytest.fixture(scope="module")

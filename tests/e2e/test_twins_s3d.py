@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from common import checkpoint
-from common.backends import open_backend
 from common.config import Config, dump, load_config
 from common.data.digits import write_digits
 from common.data.roles import open_roles
@@ -18,8 +17,6 @@ from common.methods.s3d_memory import Memory
 from common.run_folder import RunFolder
 from common.tolerances import CURVE, PIXELS
 from convert.single import convert_file
-from tests.e2e.handover import OTHER
-from tests.twins import need_both
 
 pytestmark = pytest.mark.slow
 STEPS = 20
@@ -38,12 +35,6 @@ def places(tmp_path_factory) -> list[str]:
 @pytest.fixture(scope="module")
 def config(places) -> Config:
     return load_config("s3d/digits", [*places, *SMALL, *SHORT, *CALM])
-
-
-@pytest.fixture(scope="module")
-def backends():
-    need_both()
-    return {name: open_backend(name, device="cpu", compile=False) for name in OTHER}
 
 
 @pytest.fixture(scope="module")
