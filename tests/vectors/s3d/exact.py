@@ -22,17 +22,19 @@ class Exact:
     Attributes:
         gradients: Those of each round of the first iteration, by canonical name.
         losses: What each round differentiated, in order.
+        parts: Every loss of the first iteration by name.
         weights: Weights and statistics after each iteration, the first ones before all.
     """
 
     gradients: list[dict[str, np.ndarray]]
     losses: list[float]
+    parts: dict[str, float]
     weights: list[dict[str, np.ndarray]]
 
 
 def run(vector: Vector, kind: str) -> Exact:
     """Train as the file says, in float64."""
-    side, config, found = twin("torch"), described.configuration(vector, kind), Exact([], [], [])
+    side, config, found = twin("torch"), described.configuration(vector, kind), Exact([], [], {}, [])
     with double_backend() as backend:
         objective = backend.build(config, described.OBJECTIVES.get(kind, kind))
         objective.load_weights(filled(side, objective.network, described.head_scale(vector)))
@@ -47,6 +49,7 @@ def run(vector: Vector, kind: str) -> Exact:
             for losses, gradients in described.trained(objective, _wide(described.BATCHES[kind](vector, number)), rate):
                 found.losses.append(float(next(iter(losses.values()))))
                 if number == 0:
+                    found.parts |= {name: float(value) for name, value in losses.items()}
                     found.gradients.append({names[own]: value for own, value in gradients.items()})
             keep()
     return found
