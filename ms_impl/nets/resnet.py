@@ -56,8 +56,9 @@ class Bottleneck(nn.Cell):
 
     def __init__(self, block: Block, config: DeepLabV2Config | ResNetConfig) -> None:
         super().__init__()
-        outputs, groups = block.planes * expansion(config.depth), getattr(config, "groups", 1)
-        inner = block.planes * getattr(config, "group_width", 64) // 64 * groups
+        outputs, grouped = block.planes * expansion(config.depth), hasattr(config, "group_width")
+        groups = config.groups if grouped else 1  # those of DiGA's network are its GroupNorms'
+        inner = block.planes * (config.group_width if grouped else 64) // 64 * groups
         first, second = (block.stride, 1) if config.stride_in == "conv1" else (1, block.stride)
         self.conv1 = convolution(block.inputs, inner, 1, first)
         mixed = getattr(config, "ibn", False) and block.planes < 8 * config.width  # not in the last stage

@@ -117,3 +117,12 @@ def test_dropout_follows_its_numbers(name):
         assert np.array_equal(gone | (channels >= 0.5), np.ones_like(gone))
         if name == "deeplabv2_se":
             assert_close(name, side.numpy(dropped)[~gone], 2 * side.numpy(plain)[~gone], LOGITS)
+
+
+@pytest.mark.parametrize("name", ["torch", "mindspore"])
+def test_groups_of_the_head_are_none_of_the_backbone(name):
+    """DiGA's ``groups`` are those of GroupNorm; ResNeXt's, of the same name, would make the network twenty times it."""
+    options = {"name": "deeplabv2_se", "depth": 50, "width": 4, "head_channels": 8, "groups": 4}
+    network = twin(name).nets.build_network(FAMILIES["deeplabv2_se"].model_validate(options), 3, 0)
+    shapes = {key: value.shape for key, value in twin(name).weights.get_weights(network).items()}
+    assert shapes["layer1.0.conv2.weight"] == (4, 4, 3, 3) and shapes["layer4.2.conv2.weight"] == (32, 32, 3, 3)
