@@ -75,9 +75,11 @@ def _pictures(runs: Sequence[Run]) -> Iterator[tuple[str, np.ndarray]]:
     titles = results.stages_of(runs)
     found = {f"{titles[name]}, {run.backend}": run.row(name) for name in shown for run in runs if run.row(name)}
     columns = {caption: row for caption, row in found.items() if row.examples.is_dir()}
-    inputs = sorted((runs[0].path / "examples" / runs[0].shown_role() / "input").glob("*.png"))
+    sheets, suffix = (class_sheets, ".json") if config["task"] == "classification" else (_sheets, ".png")
+    kept = sorted((runs[0].path / "examples" / runs[0].shown_role() / "input").glob("*.png"))
+    # Stages that trained in another number of processes kept other images
+    inputs = [one for one in kept if all((row.examples / f"{one.stem}{suffix}").is_file() for row in columns.values())]
     if inputs and columns:
-        sheets = class_sheets if config["task"] == "classification" else _sheets
         yield from sheets(inputs, columns, class_set(ClassesConfig(**config["classes"])))
     yield from _made(runs)
     yield from _learnt(runs)
