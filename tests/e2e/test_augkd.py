@@ -82,10 +82,11 @@ def compare(got: dict[str, np.ndarray], want: dict[str, np.ndarray]) -> None:
         if name.startswith(SILENT) and name.endswith(".bias") and name != "anchor/model/mask.3.bias":
             continue
         part = name.rpartition("/")[0]
-        weight = "optimizer" not in name and "running_" not in name
+        weight = "optimizer" not in name and "running_" not in name and "moving_" not in name
         stage, _, network = part.partition("/")
         optimizer = "optimizer" if network == "model" else f"optimizer_{network}"
-        measure = f"{stage}/{optimizer}/exp_avg." if weight else f"{part}/"
+        first = tuple(f"{stage}/{optimizer}/{slot}." for slot in ("exp_avg", "moment1"))
+        measure = first if weight else f"{part}/"
         scale = max(float(np.abs(one).max()) for key, one in want.items() if key.startswith(measure))
         # A first moment is a fifth of the gradients; steps are shorter than the rate where they are below eps
         bound = GRADIENT * (RATE * STEPS * min(1.0, 5.0 * scale) if weight else scale)
