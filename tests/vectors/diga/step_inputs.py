@@ -1,0 +1,144 @@
+"""What the step vectors of DiGA prescribe: configuration, weights, batches, in float32 or as wide as the weights."""
+
+import numpy as np
+
+from common.class_mixing import paste_mask
+from common.config import Config
+from common.data.transforms import normalise
+from common.schedules import teacher_momentum
+from common.strong_colour import blend
+from tests.reference.fill import fill
+from tests.twins import Twin
+from tests.vectors import Vector
+
+REPEATS = {"layer0.0.weight": 2, "layer?.0.downsample.0.weight": 4, "layer?.*": 3}  # the official optimizer's lists
+
+
+def configuration(vector: Vector, network: dict, classes: int) -> Config:
+    """Return the configuration that a vector's parameters describe."""
+    params = vector.params
+    phase = {"lambda_distil": params.get("lambda_distil", 0.5), "strong": {"beta": params.get("beta", 0.4)}}
+    method = {"name": "diga", "scale": params.get("scale", 0.5), "lambda_aux": params.get("lambda_aux", 0.1)}
+    method |= {"warmup": phase, "selftrain": phase, "centroids": {"momentum": params.get("centroid_momentum", 1e-4)}}
+    if "ohem" in str(params) or "syn" in vector.stem:  # the official SYNTHIA scripts know no other loss
+        method |= {"seg_loss": "ohem"}
+    weights = {"adv": "adversarial", "cyc": "cycle", "seg_edge": "edge", "percep": "perceptual", "self": "self"}
+    given = {f"lambda_{ours}": params.get(f"lambda_{theirs}") for theirs, ours in weights.items()}
+    options = {name: value for name, value in given.items() if value is not None}
+    return Config.model_validate(
+        {
+            "name": vector.stem,
+            "data": {"val": {"layout": "folders", "root": "unused"}},
+            "classes": {"set": "custom", "names": [f"class {index}" for index in range(classes)]},
+            "input": {"std": (128.0, 128.0, 128.0)},
+            "network": network,
+            "optim": _optim(vector, network),
+            "method": {**method, "translator": options},
+        }
+    )
+
+
+def _optim(vector: Vector, network: dict) -> dict:
+    rates = np.array(vector.params["lr"])
+    last = rates[-1]  # the first may be 0
+    optim = {"lr": rates.max(), "head_lr_mult": last[-1] / last[0] if last[0] else 10.0}
+    if "translator" in vector.stem:
+        return optim | {"name": "adam", "betas": (0.5, 0.999), "weight_decay": 0.0}
+    return optim if network["name"] == "hrnet_ocr" else optim | {"repeats": REPEATS}
+
+
+def inputs(vector: Vector) -> dict[str, np.ndarray]:
+    """Return a vector's arrays, with the inputs of the file that it names."""
+    other = vector.params.get("inputs_from")
+    base = Vector(vector.path.with_name(f"{other}.npz")).arrays if other else {}
+    return {**{name: value for name, value in base.items() if "|" not in name}, **vector.arrays}
+
+
+def classes_of(vector: Vector, arrays: dict) -> int:
+    """Return how many classes a vector's networks know: SYNTHIA's 16, else 19."""
+    if "centroids_init" in arrays:
+        return len(arrays["centroids_init"])
+    return int(vector.params.get("classes") or (16 if "syn" in vector.stem else 19))
+
+
+def is_translated(vector: Vector, arrays: dict, selftraining: bool) -> bool:
+    """Return whether classes were drawn for images in the target's style, beside those of the target mix."""
+    drawn = len(vector.params["sampled_classes"]) / (vector.params["iters"] * len(arrays["src_u8_bgr"]))
+    return drawn > selftraining
+
+
+def started(side: Twin, backend, config: Config, kind: str, translated: bool):
+    """Return an objective with the weights that the README prescribes; the teacher has statistics of its own."""
+    network = backend.build(config, kind).network
+    side.fill(network, "torch")
+    student = side.weights.get_weights(network)
+    del network
+    frozen = {"teacher": {name: _teachers(name, value) for name, value in student.items()}}
+    if translated:
+        weights = side.weights.get_weights(backend.build(config, "diga_translator").network)
+        frozen["translator"] = {n: fill(n.partition(".")[2], value.shape) for n, value in weights.items()}
+    objective = backend.build(config, kind, frozen=frozen)
+    objective.load_weights(student)
+    return objective
+
+
+def fill_both_directions(side: Twin, network) -> None:
+    """Fill the generators or the discriminators; the official keys lack the network's name."""
+    weights = side.weights.get_weights(network)
+    side.weights.set_weights(network, {name: _of_direction(name, value) for name, value in weights.items()})
+
+
+def step_batch(
+    vector: Vector, arrays: dict, step: int, config: Config, translated: bool, selftraining: bool, dtype: type
+) -> dict[str, np.ndarray]:
+    """Return the batch of an iteration: the stand-in for the colour pipeline, masks of the recorded classes."""
+    source, label, target = arrays["src_u8_bgr"], arrays["src_label"], arrays["tgt_u8_bgr"]
+    beta, count = vector.params["beta"], len(source)
+    batch = {
+        "source_image": rgb(source),
+        "source_label": label.astype(np.int32),
+        "source_strong": _strong(source, config, beta, dtype),
+        "momentum": np.array(teacher_momentum(step), dtype),
+    }
+    per_step = count * (translated + selftraining)
+    chosen = vector.params["sampled_classes"][step * per_step : (step + 1) * per_step]
+    if translated:
+        batch["source_mask"] = _masks(label, chosen[:count])
+    if not selftraining:
+        return batch | {"target_seen": rgb(target)}
+    return batch | {
+        "target_image": rgb(target),
+        "target_label": arrays["tgt_label"].astype(np.int32),
+        "target_strong": _strong(target, config, beta, dtype),
+        "target_mask": _masks(label, chosen[-count:]),
+    }
+
+
+def rgb(bgr: np.ndarray) -> np.ndarray:
+    """Return (N, 3, H, W) uint8 with the channels the other way round."""
+    return np.ascontiguousarray(bgr[:, ::-1])
+
+
+def _strong(bgr: np.ndarray, config: Config, beta: float, dtype: type) -> np.ndarray:
+    """Return the stand-in for the colour pipeline, ``clip(0.5 * x[:, ::-1] + 0.3, 0, 1)``, blended as usual."""
+    rows = (normalise(np.ascontiguousarray(one.transpose(1, 2, 0)[..., ::-1]), config.input) for one in bgr)
+    images = [one.astype(dtype) for one in rows]
+    return np.stack([blend(x, np.clip(0.5 * x[::-1] + 0.3, 0, 1), beta) for x in images])
+
+
+def _masks(labels: np.ndarray, chosen: list[list[int]]) -> np.ndarray:
+    return np.stack([paste_mask(label, some) for label, some in zip(labels, chosen)])
+
+
+def _of_direction(name: str, value: np.ndarray) -> np.ndarray:
+    """Return the filled value of a parameter of the translator; the reverse direction's is multiplied by 0.8."""
+    network, _, key = name.partition(".")
+    filled = fill(key, value.shape).astype(value.dtype)
+    return filled * 0.8 if network in ("enc_t", "dec_t2s", "dis_t2s") else filled
+
+
+def _teachers(name: str, value: np.ndarray) -> np.ndarray:
+    """Return the teacher's value before it is overwritten: only its statistics last."""
+    if value.dtype.kind != "f":
+        return value
+    return value * (1.1 if name.endswith(("running_var", "moving_variance")) else 0.9)
