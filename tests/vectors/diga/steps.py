@@ -1,7 +1,8 @@
 """Step vectors of DiGA: three iterations of the official loops, through the public objectives.
 
 The files hold float64 results of networks whose batch statistics amplify float32 noise. So both backends are compared
-in float32 with the tolerances that the README measured there, and PyTorch in float64 as well, where nothing hides.
+in float32 with the tolerances that the README measured there. Where ours is noisier, PyTorch is compared in float64 as
+well, where nothing hides.
 """
 
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from tests.vectors.diga.step_inputs import (
     started,
     step_batch,
 )
-from tests.vectors.diga.step_limits import EXACT, Limits, float32_limits
+from tests.vectors.diga.step_limits import EXACT, Limits, float32_limits, is_noisy
 
 HEADS = ("final.", "ocrnet.")
 LOSSES = {
@@ -55,9 +56,9 @@ def translator(vector: Vector, backend) -> Iterator[Check]:
 
 
 def _everywhere(run, vector: Vector, backend) -> Iterator[Check]:
-    """Run in float32, and where PyTorch is asked for in float64 as well."""
+    """Run in float32; and PyTorch in float64 too, where float32 may be farther off than the README says."""
     yield from run(vector, backend, float32_limits(vector.stem), np.float32)
-    if backend.name == "torch":
+    if backend.name == "torch" and is_noisy(vector.stem):
         backend.release()  # else the first networks would stay beside the wider ones
         with double_backend() as exact:
             checks = list(run(vector, exact, EXACT, np.float64))
