@@ -1,5 +1,7 @@
 """What the step vectors of DiGA prescribe: configuration, weights, batches, in float32 or as wide as the weights."""
 
+from pathlib import Path
+
 import numpy as np
 
 from common.class_mixing import paste_mask
@@ -11,6 +13,7 @@ from tests.reference.fill import fill
 from tests.twins import Twin
 from tests.vectors import Vector
 
+REFERENCE = Path(__file__).parents[2] / "reference" / "diga"
 REPEATS = {"layer0.0.weight": 2, "layer?.0.downsample.0.weight": 4, "layer?.*": 3}  # the official optimizer's lists
 
 
@@ -48,9 +51,11 @@ def _optim(vector: Vector, network: dict) -> dict:
 
 
 def inputs(vector: Vector) -> dict[str, np.ndarray]:
-    """Return a vector's arrays, with the inputs of the file that it names."""
-    other = vector.params.get("inputs_from")
-    base = Vector(vector.path.with_name(f"{other}.npz")).arrays if other else {}
+    """Return a vector's arrays, with the inputs of the file that it names: beside it, or among ours."""
+    base, other = {}, vector.params.get("inputs_from")
+    if other:
+        beside = vector.path.with_name(f"{other}.npz")
+        base = Vector(beside if beside.is_file() else REFERENCE / beside.name).arrays
     return {**{name: value for name, value in base.items() if "|" not in name}, **vector.arrays}
 
 
