@@ -74,17 +74,21 @@ def is_translated(vector: Vector, arrays: dict, selftraining: bool) -> bool:
 
 def started(side: Twin, backend, config: Config, kind: str, translated: bool):
     """Return an objective with the weights that the README prescribes; the teacher has statistics of its own."""
-    network = backend.build(config, kind).network
-    side.fill(network, "torch")
-    student = side.weights.get_weights(network)
-    del network
+    student = _filled_weights(side, backend, config, kind)
     frozen = {"teacher": {name: _teachers(name, value) for name, value in student.items()}}
     if translated:
         weights = side.weights.get_weights(backend.build(config, "diga_translator").network)
         frozen["translator"] = {n: fill(n.partition(".")[2], value.shape) for n, value in weights.items()}
+    backend.release()  # networks that were built for their weights' names alone hang in cycles: gigabytes
     objective = backend.build(config, kind, frozen=frozen)
     objective.load_weights(student)
     return objective
+
+
+def _filled_weights(side: Twin, backend, config: Config, kind: str) -> dict[str, np.ndarray]:
+    network = backend.build(config, kind).network
+    side.fill(network, "torch")
+    return side.weights.get_weights(network)
 
 
 def fill_both_directions(side: Twin, network) -> None:
