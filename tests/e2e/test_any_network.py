@@ -1,0 +1,74 @@
+"""Any method on any network: DDM, IAST and DiGA on Mix Transformers with either head, by one line of configuration."""
+
+import math
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from common.backends import open_backend
+from common.config import load_config
+from common.data.roles import open_roles
+from common.engine import Engine
+from common.log import RunLog, read_journal
+from common.methods import stages
+from common.run_folder import RunFolder
+from tests.e2e.runs import tiny_data
+
+pytestmark = pytest.mark.slow
+SMALL = "width: 8, depths: [1, 1, 1, 1], head_channels: 16"
+METHODS = {  # configuration -> what makes it short, and the stages that it trains
+    "ddm/toy": (
+        ["method.rounds=1", "data.labelled.count=3"],
+        {"round1/region", "round1/sample", "round1/student"},
+    ),
+    "iast/toy": (
+        [
+            *(f"method.{stage}.steps=2" for stage in ("source", "warmup", "self_training")),
+            *(f"method.crop_{domain}=null" for domain in ("source", "target")),
+            "method.pseudo.size=null",
+        ],
+        {"source", "warmup", "round1/train"},
+    ),
+    "diga/toy_semi": (
+        [
+            *("data.labelled.count=3", "method.warmup.steps=2", "method.selftrain.steps=2", "method.crop=[64,32]"),
+            *("method.source_low=null", "method.source_full=null"),
+            *("method.target_low=[48,32]", "method.target_full=[64,32]"),
+        ],
+        {"warmup", "round1/selftrain"},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny toy streets."""
+    return tiny_data(tmp_path_factory.mktemp("streets"))
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "backend"),
+    [
+        *((name, head, "torch") for name in METHODS for head in ("segformer", "daformer")),
+        ("ddm/toy", "daformer", "mindspore"),
+    ],
+)
+def test_a_method_trains_and_scores_a_mix_transformer(data, tmp_path, name, head, backend):
+    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    short, trained = METHODS[name]
+    roots = {"source": "gta5", "target": "cityscapes", "val": "cityscapes"}
+    roots = {role: folder for role, folder in roots.items() if role != "source" or "semi" not in name}
+    sets = [f"data.{role}.root={data / folder}" for role, folder in roots.items()]
+    sets += [f"data.{role}.size=[64,32]" for role in roots]
+    sets += [f"network={{name: mit, variant: b0, head: {head}, {SMALL}}}", "train.steps=2", "train.log_every=1"]
+    config = load_config(name, [*sets, *short, "train.batch_size=2", "baselines=[]", f"out={tmp_path}"])
+    opened, folder = open_backend(backend, device="cpu", compile=False), RunFolder(config.run_folder(backend))
+    folder.open("", "", resume=False, overwrite=False)
+    log = RunLog(folder, Console(quiet=True))
+    Engine(config, opened, stages(config), open_roles(config), folder, log).run("*")
+    folder.close()
+    entries = read_journal(folder.metrics)
+    losses = {one["stage"]: one["loss"] for one in entries if "loss" in one}
+    assert set(losses) >= trained and all(map(math.isfinite, losses.values()))
+    assert any(one.get("final") and one["mIoU19"] is not None for one in entries)
