@@ -14,7 +14,7 @@ from common.draws import generator
 from common.methods.augkd_networks import networks
 from convert import optimizer as moving
 from tests.rounding import shaken
-from tests.tolerances import FLOOR_FACTOR, FLOOR_SLACK, GRADIENT
+from tests.tolerances import FLOOR_FACTOR, FLOOR_SLACK, GRADIENT, LOSS
 from tests.twins import Twin, need_both, twin
 
 need_both()
@@ -153,6 +153,7 @@ def test_three_compiled_steps_of_a_student_with_dropout_agree(form):
     compare(form, STUDENT, compile=True)
 
 
+@pytest.mark.slow
 def test_the_state_of_learning_without_data_is_whole(side):
     """What a resumed stage needs: three networks with their optimizers; and it goes on as if nothing had happened."""
     config = configuration({}, SMOOTH)
@@ -189,7 +190,9 @@ def test_judging_and_showing_change_nothing(side):
     before, arrays = model.state(), batch(config, "augkd_datafree")
     first = model.judge(arrays["latent"][:2], arrays["noise"])
     pictures = model.pictures(arrays["latent"][0])
-    assert first == model.judge(arrays["latent"][:2], arrays["noise"])
+    again = model.judge(arrays["latent"][:2], arrays["noise"])
+    # MindSpore's CPU kernels try out in their first calls how to share sums: the last bits are theirs
+    np.testing.assert_allclose(again, first, rtol=LOSS)
     assert pictures.shape == (IMAGES, 3, SIZE, SIZE)
     assert pictures.dtype == np.uint8
     for part, values in before.items():

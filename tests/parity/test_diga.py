@@ -22,7 +22,7 @@ FORMS = {  # objective, network, keys of the method
     "translator": ("diga_translator", "se", {}),
 }
 
-QUICK = ("warmup", "selftraining")
+QUICK = ("selftraining",)
 
 
 def started(side, form: str, backend=None):
@@ -115,7 +115,7 @@ def test_gradients_and_consensus_train_nothing(name):
     assert all(np.array_equal(after[part][key], value) for part, some in before.items() for key, value in some.items())
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "mindspore")) for n in TWINS])
 def test_shares_of_agreeing_labels_are_told_by_class(name):
     side = twin(name)
     _, model = started(side, "selftraining")

@@ -42,6 +42,7 @@ FORMS = {  # form -> (objective, sections of its configuration, learning rate la
 WEIGHTS = ("model", "ema", "discriminator")  # parts of a state
 IAST = ("iast_warmup", "iast_self_training")
 DDM = ("ddm_region", "region-adam", "student-aux")
+LONG = ("student-aux", "student-probs", "ape-logits")  # variants of others
 COMPILED = (*DDM, "supervised_classes", "mme", "ape", "s3d", *IAST)  # by the graph compiler too; slow
 
 
@@ -108,7 +109,7 @@ def may_move(key: str, network) -> bool:
     return not affine or not network.freeze_bn_affine
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [pytest.param(f, marks=[pytest.mark.slow] * (f in LONG)) for f in FORMS])
 def test_three_steps_agree(form):
     compare(form, compile=False)
 

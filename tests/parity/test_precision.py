@@ -123,6 +123,7 @@ def test_synchronised_batch_norm_keeps_every_name_and_number(side):
     assert np.array_equal(side.numpy(side.predict.main_logits(network, images)), want)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", [{"precision": "fp16"}, {"recompute": True}], ids=["fp16", "recompute"])
 @pytest.mark.parametrize("objective", ["iast_warmup", "iast_self_training"])
 def test_iast_trains_in_less_memory(side, objective, train):
