@@ -5,14 +5,14 @@
 """
 
 from convert.layouts.layout import Layout, Shapes
-from convert.layouts.residual import norm
+from convert.layouts.residual import norm, with_bias
 
 _LATENT, _CLASSES = 100, 31  # where the file does not tell
 
 
 def _conv(path: str, shape: tuple[int, ...], bias: bool = True) -> dict[str, tuple[int, ...]]:
     """Return a convolution or a linear layer."""
-    return {f"{path}.weight": shape, **({f"{path}.bias": shape[:1]} if bias else {})}
+    return with_bias(path, shape) if bias else {f"{path}.weight": shape}
 
 
 def generator(shapes: Shapes) -> dict[str, tuple[int, ...]]:

@@ -1,7 +1,7 @@
 """DiGA's files: student and teacher, the translator's two halves, and the ImageNet weights that they begin with."""
 
 from convert.layouts.layout import Layout, Shapes
-from convert.layouts.residual import backbone, norm
+from convert.layouts.residual import backbone, norm, with_bias
 
 _STEM = (("layer0.0.", "conv1."), ("layer0.1.", "bn1."))
 _OLD_HEAD = ("layer5.", "an old classifier of other classes")
@@ -23,12 +23,12 @@ def _student(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     classes, channels = (shapes.get("final.head.1.weight") or (19, 256))[:2]
     for index in range(5):
         side = 1 if index == 0 else 3
-        result |= _with_bias(f"final.conv2d_list.{index}.0", (channels, inputs, side, side))
-        result |= _with_bias(f"final.conv2d_list.{index}.1", (channels,))
+        result |= with_bias(f"final.conv2d_list.{index}.0", (channels, inputs, side, side))
+        result |= with_bias(f"final.conv2d_list.{index}.1", (channels,))
     wide, excitation = 5 * channels, "final.bottleneck.0.se"
     inner = max(wide // 16, 1)
-    result |= _with_bias(f"{excitation}.0", (inner, wide)) | _with_bias(f"{excitation}.2", (wide, inner))
-    result |= _with_bias("final.bottleneck.1", (channels, wide, 3, 3)) | _with_bias("final.bottleneck.2", (channels,))
+    result |= with_bias(f"{excitation}.0", (inner, wide)) | with_bias(f"{excitation}.2", (wide, inner))
+    result |= with_bias("final.bottleneck.1", (channels, wide, 3, 3)) | with_bias("final.bottleneck.2", (channels,))
     return result | {"final.head.1.weight": (classes, channels, 1, 1)}
 
 
@@ -43,11 +43,11 @@ def _half(prefix: str, encoder: bool):
             ends = {2: (2 * width, 4 * width, 5, 5), 4: (width, 2 * width, 5, 5), 5: (3, width, 7, 7)}
         result: dict[str, tuple[int, ...]] = {}
         for number, shape in ends.items():
-            result |= _with_bias(f"{prefix}model.{number}.conv", shape)
+            result |= with_bias(f"{prefix}model.{number}.conv", shape)
         for block in range(4):
             for step in range(2):
                 path = f"{prefix}model.{3 if encoder else 0}.model.{block}.model.{step}.conv"
-                result |= _with_bias(path, (4 * width, 4 * width, 3, 3))
+                result |= with_bias(path, (4 * width, 4 * width, 3, 3))
         return result
 
     return expected
@@ -60,12 +60,8 @@ def _vgg(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     places = [(part, number) for part, numbers in _SLICES.items() for number in numbers]
     result: dict[str, tuple[int, ...]] = {}
     for (part, number), inputs, outputs in zip(places, widths, widths[1:]):
-        result |= _with_bias(f"slice{part}.{number}", (outputs, inputs, 3, 3))
+        result |= with_bias(f"slice{part}.{number}", (outputs, inputs, 3, 3))
     return result
-
-
-def _with_bias(path: str, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    return {f"{path}.weight": shape, f"{path}.bias": shape[:1]}
 
 
 def _renamed(name: str, rules: tuple[tuple[str, str], ...]) -> str:
@@ -124,18 +120,18 @@ def _ocr(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     inputs = sum(shape[0] for shape in _branches(result))
     classes, channels = (shapes.get(f"{head}segmentation_classes.0.weight") or (19, 512))[:2]
     keys = (shapes.get(f"{head}value.0.weight") or (256,))[0]
-    result |= _with_bias(f"{head}pixel_representations.0", (channels, inputs, 3, 3))
+    result |= with_bias(f"{head}pixel_representations.0", (channels, inputs, 3, 3))
     result |= norm(f"{head}pixel_representations.1", channels)
-    result |= _with_bias(f"{head}soft_object_regions.0", (inputs, inputs, 1, 1))
+    result |= with_bias(f"{head}soft_object_regions.0", (inputs, inputs, 1, 1))
     result |= norm(f"{head}soft_object_regions.1", inputs)
-    result |= _with_bias(f"{head}soft_object_regions.3", (classes, inputs, 1, 1))
+    result |= with_bias(f"{head}soft_object_regions.3", (classes, inputs, 1, 1))
     for name in ("pixel_rep", "obj_reg_rep"):
         path = f"{head}pixel_region_relations.{name}"
         result |= _conv_norm(path, (keys, channels, 1, 1)) | {f"{path}.3.weight": (keys, keys, 1, 1)}
         result |= norm(f"{path}.4", keys)
     result |= _conv_norm(f"{head}value", (keys, channels, 1, 1)) | _conv_norm(f"{head}ocr_up", (channels, keys, 1, 1))
     result |= _conv_norm(f"{head}augmented_rep", (channels, 2 * channels, 1, 1))
-    return result | _with_bias(f"{head}segmentation_classes.0", (classes, channels, 1, 1))
+    return result | with_bias(f"{head}segmentation_classes.0", (classes, channels, 1, 1))
 
 
 def _branches(shapes: Shapes) -> list[tuple[int, ...]]:

@@ -8,7 +8,7 @@ import re
 
 from common.networks.mit import DEPTHS, HEADS, RATIOS
 from convert.layouts.layout import Layout, Shapes
-from convert.layouts.residual import norm
+from convert.layouts.residual import norm, with_bias
 
 
 def _encoder(shapes: Shapes) -> dict[str, tuple[int, ...]]:
@@ -18,11 +18,11 @@ def _encoder(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     inputs = 3
     for stage, (heads, ratio, depth) in enumerate(zip(HEADS, RATIOS, _depths(shapes)), 1):
         channels, side = width * heads, 7 if stage == 1 else 3
-        result |= _with_bias(f"backbone.patch_embed{stage}.proj", (channels, inputs, side, side))
-        result |= _with_bias(f"backbone.patch_embed{stage}.norm", (channels,))
+        result |= with_bias(f"backbone.patch_embed{stage}.proj", (channels, inputs, side, side))
+        result |= with_bias(f"backbone.patch_embed{stage}.norm", (channels,))
         for block in range(depth):
             result |= _block(f"backbone.block{stage}.{block}", channels, ratio)
-        result |= _with_bias(f"backbone.norm{stage}", (channels,))
+        result |= with_bias(f"backbone.norm{stage}", (channels,))
         inputs = channels
     return result
 
@@ -34,15 +34,15 @@ def _depths(shapes: Shapes) -> tuple[int, ...]:
 
 
 def _block(path: str, channels: int, ratio: int) -> dict[str, tuple[int, ...]]:
-    result = _with_bias(f"{path}.norm1", (channels,)) | _with_bias(f"{path}.attn.q", (channels, channels))
-    result |= _with_bias(f"{path}.attn.kv", (2 * channels, channels))
-    result |= _with_bias(f"{path}.attn.proj", (channels, channels))
+    result = with_bias(f"{path}.norm1", (channels,)) | with_bias(f"{path}.attn.q", (channels, channels))
+    result |= with_bias(f"{path}.attn.kv", (2 * channels, channels))
+    result |= with_bias(f"{path}.attn.proj", (channels, channels))
     if ratio > 1:
-        result |= _with_bias(f"{path}.attn.sr", (channels, channels, ratio, ratio))
-        result |= _with_bias(f"{path}.attn.norm", (channels,))
-    result |= _with_bias(f"{path}.norm2", (channels,)) | _with_bias(f"{path}.mlp.fc1", (4 * channels, channels))
-    result |= _with_bias(f"{path}.mlp.dwconv.dwconv", (4 * channels, 1, 3, 3))
-    return result | _with_bias(f"{path}.mlp.fc2", (channels, 4 * channels))
+        result |= with_bias(f"{path}.attn.sr", (channels, channels, ratio, ratio))
+        result |= with_bias(f"{path}.attn.norm", (channels,))
+    result |= with_bias(f"{path}.norm2", (channels,)) | with_bias(f"{path}.mlp.fc1", (4 * channels, channels))
+    result |= with_bias(f"{path}.mlp.dwconv.dwconv", (4 * channels, 1, 3, 3))
+    return result | with_bias(f"{path}.mlp.fc2", (channels, 4 * channels))
 
 
 def _segformer(shapes: Shapes) -> dict[str, tuple[int, ...]]:
@@ -51,9 +51,9 @@ def _segformer(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     classes, channels = (shapes.get("decode_head.linear_pred.weight") or (19, 768))[:2]
     for stage in (4, 3, 2, 1):
         inputs = result[f"backbone.norm{stage}.weight"][0]
-        result |= _with_bias(f"decode_head.linear_c{stage}.proj", (channels, inputs))
+        result |= with_bias(f"decode_head.linear_c{stage}.proj", (channels, inputs))
     result |= _block_of("decode_head.linear_fuse", (channels, 4 * channels, 1, 1))
-    return result | _with_bias("decode_head.linear_pred", (classes, channels, 1, 1))
+    return result | with_bias("decode_head.linear_pred", (classes, channels, 1, 1))
 
 
 def _daformer(shapes: Shapes) -> dict[str, tuple[int, ...]]:
@@ -62,7 +62,7 @@ def _daformer(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     classes, channels = (shapes.get("decode_head.conv_seg.weight") or (19, 256))[:2]
     for index in range(4):
         inputs = result[f"backbone.norm{index + 1}.weight"][0]
-        result |= _with_bias(f"decode_head.embed_layers.{index}.proj", (channels, inputs))
+        result |= with_bias(f"decode_head.embed_layers.{index}.proj", (channels, inputs))
     fuse, wide = "decode_head.fuse_layer", 4 * channels
     result |= _block_of(f"{fuse}.aspp_modules.0", (channels, wide, 1, 1))
     for index in (1, 2, 3):
@@ -70,11 +70,7 @@ def _daformer(shapes: Shapes) -> dict[str, tuple[int, ...]]:
         result |= _block_of(f"{path}.depthwise_conv", (wide, 1, 3, 3))
         result |= _block_of(f"{path}.pointwise_conv", (channels, wide, 1, 1))
     result |= _block_of(f"{fuse}.bottleneck", (channels, wide, 3, 3))
-    return result | _with_bias("decode_head.conv_seg", (classes, channels, 1, 1))
-
-
-def _with_bias(path: str, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    return {f"{path}.weight": shape, f"{path}.bias": shape[:1]}
+    return result | with_bias("decode_head.conv_seg", (classes, channels, 1, 1))
 
 
 def _block_of(path: str, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:

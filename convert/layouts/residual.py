@@ -5,6 +5,11 @@ from convert.layouts.layout import COUNTER, Shapes
 _DEPTHS = {(1, 1, 1, 1): (1,), (2, 2, 2, 2): (1,), (3, 4, 6, 3): (1, 4), (3, 4, 23, 3): (4,), (3, 8, 36, 3): (4,)}
 
 
+def with_bias(path: str, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Return a convolution, a linear layer or a norm without statistics: its weight and its bias."""
+    return {f"{path}.weight": shape, f"{path}.bias": shape[:1]}
+
+
 def norm(path: str, channels: int) -> dict[str, tuple[int, ...]]:
     """Return the members of a BatchNorm."""
     vector = (channels,)

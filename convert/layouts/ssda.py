@@ -8,7 +8,7 @@ both, and ``G`` alone loads with ``network.may_miss: [head.]``. The unused Image
 from collections.abc import Mapping
 
 from convert.layouts.layout import Layout, Shapes
-from convert.layouts.residual import backbone
+from convert.layouts.residual import backbone, with_bias
 
 _IMAGENET = 1000
 _ALEXNET = ((3, 1, 11), (1, 3, 5), (3, 6, 3), (6, 4, 3), (4, 4, 3))  # inputs, outputs in widths, kernel
@@ -22,7 +22,7 @@ def generator(shapes: Shapes) -> dict[str, tuple[int, ...]]:
         result = backbone(shapes)
         wide = result["layer4.0.conv2.weight"][0] if "layer4.0.conv3.weight" not in result else None
         wide = wide or result["layer4.0.conv3.weight"][0]
-        return {**result, "fc.weight": (_IMAGENET, wide), "fc.bias": (_IMAGENET,)}
+        return {**result, **with_bias("fc", (_IMAGENET, wide))}
     return _vgg(shapes) if "features.5.weight" in shapes else _alexnet(shapes)
 
 
@@ -36,15 +36,15 @@ def classifier(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     if "head.fc1.weight" in shapes:
         hidden, features = shapes["head.fc1.weight"]
         classes = (shapes.get("head.fc2.weight") or (0,))[0]
-        return {"head.fc1.weight": (hidden, features), "head.fc1.bias": (hidden,), "head.fc2.weight": (classes, hidden)}
+        return {**with_bias("head.fc1", (hidden, features)), "head.fc2.weight": (classes, hidden)}
     return {"head.fc.weight": tuple(shapes.get("head.fc.weight") or (0, 0))}
 
 
 def _alexnet(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     width, result = (shapes.get("features.0.weight") or (64,))[0], {}
     for place, (inputs, outputs, kernel) in zip(_PLACES, _ALEXNET):
-        wide = (outputs * width, 3 if place == 0 else inputs * width, kernel, kernel)
-        result |= {f"features.{place}.weight": wide, f"features.{place}.bias": wide[:1]}
+        seen = 3 if place == 0 else inputs * width
+        result |= with_bias(f"features.{place}", (outputs * width, seen, kernel, kernel))
     return result | _hidden(shapes, "classifier.classifier1", "classifier.classifier4")
 
 
@@ -52,8 +52,7 @@ def _vgg(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     width, inputs = shapes["features.0.weight"][0], 3
     result = {"s": (1,), **_hidden(shapes, "classifier.0", "classifier.3")}
     for place, outputs in _VGG:
-        result |= {f"features.{place}.weight": (outputs * width, inputs, 3, 3)}
-        result |= {f"features.{place}.bias": (outputs * width,)}
+        result |= with_bias(f"features.{place}", (outputs * width, inputs, 3, 3))
         inputs = outputs * width
     return result
 
@@ -61,8 +60,7 @@ def _vgg(shapes: Shapes) -> dict[str, tuple[int, ...]]:
 def _hidden(shapes: Shapes, *paths: str) -> dict[str, tuple[int, ...]]:
     """Return two linear layers of one width; the flattened map is the file's own."""
     hidden, flat = tuple(shapes.get(f"{paths[0]}.weight") or (4096, 9216))
-    sizes = {paths[0]: (hidden, flat), paths[1]: (hidden, hidden)}
-    return {f"{p}.{leaf}": s for p, shape in sizes.items() for leaf, s in (("weight", shape), ("bias", shape[:1]))}
+    return with_bias(paths[0], (hidden, flat)) | with_bias(paths[1], (hidden, hidden))
 
 
 def _plain_vgg(shapes: Shapes) -> dict[str, tuple[int, ...]]:
