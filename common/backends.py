@@ -7,6 +7,7 @@ from typing import Any
 from common.errors import UserError
 
 BACKENDS = {"torch": "torch_impl.backend", "mindspore": "ms_impl.backend"}
+SUFFIXES = {"torch": ".pth", "mindspore": ".ckpt"}  # of the files that each framework reads and writes
 INSTALL = {"torch": "torch==2.13.0", "mindspore": "mindspore==2.10.0"}  # as in requirements.txt
 
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from common.backends import SUFFIXES
 from common.checkpoint import verify
 from common.config import Config, load_config
 from common.errors import UserError
 from common.methods import of_stage
 from common.run_folder import RunFolder
 
-SUFFIXES = {"torch": ".pth", "mindspore": ".ckpt"}
 WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import yaml
 
 from common import checkpoint, keeper
+from common.backends import SUFFIXES
 from common.errors import UserError
 from common.run_folder import StageFolder, digest_of
 from convert.formats import format_of
@@ -22,7 +23,6 @@ from convert.formats.files import sync_folder
 from convert.report import Report
 from convert.single import Options, convert_file
 
-SUFFIXES = {"torch": ".pth", "mindspore": ".ckpt"}
 _LEFT_BEHIND = (".lock",)
 _KEPT_PARTS = ("memory", "scaler")  # thresholds, prototypes, loss scale: not named after layers, alike in both
 _STATES = "optimizer"  # beginning of the names of the parts that hold optimizer state

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.backends import SUFFIXES
 from common.errors import UserError
 from convert import formats
 from convert.checkpoint import Checkpoint
@@ -144,7 +145,7 @@ def _completed(layout: Layout, weights: dict[str, np.ndarray], report: Report) -
 
 def _official_format(layout: Layout, target: Path) -> None:
     if framework_of(formats.format_of(target), layout.framework) != layout.framework:
-        suffix = {"torch": ".pth", "mindspore": ".ckpt"}[layout.framework]
+        suffix = SUFFIXES[layout.framework]
         raise UserError(f"{target}: {layout.name} checkpoints are {suffix} files")
 
 

@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 from rich.console import Console  # noqa: E402
 
-from common.backends import BACKENDS, open_backend  # noqa: E402
+from common.backends import BACKENDS, SUFFIXES, open_backend  # noqa: E402
 from common.calibration import Calibration, Confident, calibration_table  # noqa: E402
 from common.checkpoint import write_text  # noqa: E402
 from common.cli import run  # noqa: E402
@@ -52,7 +52,7 @@ from common.export import class_lines, score_table, write_overlay, write_predict
 from common.methods.supervised import OBJECTIVES  # noqa: E402
 from common.pictures import fitted, write_png  # noqa: E402
 from common.report.tables import Table, number  # noqa: E402
-from common.subject import SUFFIXES, WEIGHTS, Subject, find_subject  # noqa: E402
+from common.subject import WEIGHTS, Subject, find_subject  # noqa: E402
 
 
 def main() -> int:
