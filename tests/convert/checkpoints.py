@@ -12,6 +12,10 @@ import numpy as np
 from common.draws import generator
 from convert import formats
 from convert.formats import ckpt, pth_writer
+from convert.layouts import LAYOUTS
+from convert.reading import Reading
+from convert.report import Report
+from convert.transfer import export_layout, import_layout
 from tests.compare import MEASURED, Measured
 
 ROOT = Path(__file__).parents[2]
@@ -85,6 +89,16 @@ def write_ckpt(path: Path, tensors) -> Path:
     with path.open("w+b") as file:
         ckpt.write(file, tensors, {})
     return path
+
+
+def bring_in(layout: str, source: Path, target: Path, **options) -> Report:
+    """Import an official file."""
+    return import_layout(LAYOUTS[layout], source, target, Reading(), **options)
+
+
+def take_out(layout: str, source: Path, target: Path, beside: Path | None = None) -> Report:
+    """Export one of our files under official names."""
+    return export_layout(LAYOUTS[layout], source, target, Reading(), beside)
 
 
 def content(path: Path):
