@@ -71,10 +71,11 @@ class SelfTrainingSettings(TrainingSettings):
 
 
 class RoundSettings(TrainingSettings):
-    """What one round has otherwise than ``self_training`` and ``pseudo``."""
+    """What one round has otherwise than ``self_training``, ``pseudo`` and ``generator_step``."""
 
     alpha: NonNegativeFloat | None = None
     size: Size | None = None  # of the images that G labels
+    generator_step: PositiveInt | None = None
 
 
 class IASTSettings(Strict):
@@ -176,7 +177,7 @@ def rounds(config: Config, model: str, generator: str) -> list[Stage]:
     for number, own in enumerate(iast.rounds, 1):
         training = _merged(iast.self_training, own)
         steps = training.steps or config.train.steps
-        snapshot = min(iast.generator_step or (steps + 1) // 2, steps)
+        snapshot = min(own.generator_step or iast.generator_step or (steps + 1) // 2, steps)
         earlier = iast.generator == "earlier" and number < len(iast.rounds)
         labels = pseudo_stage(config, number, own, generator)
         options = {"lambda_main", "lambda_aux", "fixed_order", "crop_target"}

@@ -114,8 +114,7 @@ def _method(files: dict[str, list[OfficialFile]], images: int) -> dict[str, Any]
     first, every = rounds[0], [*source, *warmup, *rounds]
     common = _training(first, images)
     pseudo, differing = _pseudo(rounds), ("steps", "batch_size", "evaluate_every", "horizon", "scales", "bn")
-    steps, epochs = images // first["TRAIN.BATCHSIZE"], first["TRAIN.EPOCHES"]
-    snapshot = epochs // 2 * steps // first["TRAIN.ITER_VAL"] * first["TRAIN.ITER_VAL"]  # what lies in epoch_k.pth
+    snapshot = _middle(first, images)
     result: dict[str, Any] = {
         "name": "iast",
         "begin": "source" if source else "warmup" if warmup else "self_training",
@@ -136,12 +135,19 @@ def _method(files: dict[str, list[OfficialFile]], images: int) -> dict[str, Any]
         own = _training(file, images)
         target = {"alpha": file["DATASET.TARGET.PSEUDO_PL_ALPHA"], "size": file["DATASET.TARGET.PSEUDO_SIZE"]}
         others = {key: own[key] for key in differing if own.get(key) != common.get(key)}
+        others |= {"generator_step": _middle(file, images)} if _middle(file, images) not in (0, snapshot) else {}
         result["rounds"].append({"lr": own["lr"], **target, **others})
     if source:
         result["source"] = _training(source[0], images)
     if warmup:
         result["warmup"] = {**_training(warmup[0], images), **_adversary(warmup[0])}
     return result
+
+
+def _middle(file: OfficialFile, images: int) -> int:
+    """Return the step whose weights lie in ``epoch_k.pth`` of the middle epoch; 0 if nothing was saved by then."""
+    steps, every = images // file["TRAIN.BATCHSIZE"], file["TRAIN.ITER_VAL"]
+    return file["TRAIN.EPOCHES"] // 2 * steps // every * every
 
 
 def _training(file: OfficialFile, images: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Commands of ``prepare_data.py`` for what IAST's authors published beside their code: list files, configurations."""
 
 import argparse
+import tempfile
 from pathlib import Path
 
 import yaml
@@ -10,6 +11,7 @@ from common.data.iast_lists import LISTS
 from common.data.lists import write_json_list
 from common.errors import UserError
 from common.methods.iast_official import imported
+from common.pseudo.folder import write_whole
 
 
 def write_lists(options: argparse.Namespace) -> None:
@@ -31,9 +33,15 @@ def write_config(options: argparse.Namespace) -> None:
     tree = imported(files, options.out.stem, options.source_images)
     text = f"# IAST, from the official files {', '.join(file.name for file in files)}\n"
     text += yaml.safe_dump(tree, sort_keys=False, width=120)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(text, encoding="utf-8")
-    config = load_config(options.out)
+    with tempfile.TemporaryDirectory() as scratch:  # read as a run will read it, before it stands where it is wanted
+        trial = Path(scratch, options.out.name)
+        trial.write_text(text, encoding="utf-8")
+        try:
+            config = load_config(trial)
+        except UserError as error:
+            told = str(error).replace(f"{scratch}/", "")
+            raise UserError(f"{options.folder}: amounts to no valid run: {told}") from None
+    write_whole(options.out, lambda file: file.write(text.encode()))
     print(f"{options.out}: {config.name}, begins with {config.method.begin}, {len(config.method.rounds)} rounds")
 
 

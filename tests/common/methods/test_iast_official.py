@@ -1,6 +1,7 @@
 """IAST's official configuration files become the configurations that this project ships."""
 
 import json
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,17 @@ from common.config import load_config
 from common.errors import UserError
 from common.methods import stages
 from common.methods.iast_official import imported
+from scripts.preparation.iast import write_config
 
 SETTINGS = {  # name -> source's class and list; batch, epochs, rate, ITER_VAL of every stage; of the warm-up alone
     "gta5_to_cityscapes_v100": (
         ("MsGTAVDataset", "gtav_train.json"),
         [(8, 8, 1e-4, 500), (4, 4, 2e-5, 400), *[(8, 2, rate, 400) for rate in (3e-5, 2.5e-5, 2e-5)]],
+        ([1280, 640], 0.05, 2e-5),
+    ),
+    "gta5_to_cityscapes_t4": (
+        ("MsGTAVDataset", "gtav_train.json"),
+        [(2, 8, 1e-4, 800), (1, 4, 2e-5, 1600), (2, 2, 3e-5, 400), (2, 2, 2.5e-5, 800), (2, 2, 2e-5, 800)],
         ([1280, 640], 0.05, 2e-5),
     ),
     "synthia_to_cityscapes_v100": (
@@ -148,6 +155,20 @@ def test_an_epoch_is_as_long_as_the_list(tmp_path: Path) -> None:
     (tmp_path / "data" / "source").mkdir()
     tree = imported(paths, "mine")
     assert tree["method"]["source"]["steps"] == 24 and tree["data"]["source"]["list"].endswith("data/mine.json")
+
+
+def test_only_what_can_be_run_is_written(tmp_path: Path) -> None:
+    """The command reads its configuration as a run does before the file stands where it was asked for."""
+    paths, out = official(tmp_path, "gta5_to_cityscapes_v100"), tmp_path / "new" / "mine.yaml"
+    options = Namespace(folder=tmp_path, out=out, source_images=None)
+    text = paths[0].read_text()
+    paths[0].write_text(text.replace("BATCHSIZE: 8", "BATCHSIZE: 30000"), encoding="utf-8")  # no whole batch
+    with pytest.raises(UserError, match=r"amounts to no valid run: mine\.yaml:\d+: method\.source\.steps"):
+        write_config(options)
+    assert not out.parent.exists()
+    paths[0].write_text(text, encoding="utf-8")
+    write_config(options)
+    assert load_config(out).method.source.steps == 24936 and [file.name for file in out.parent.iterdir()] == [out.name]
 
 
 def test_stages_must_not_contradict_each_other(tmp_path: Path) -> None:
