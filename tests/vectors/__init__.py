@@ -90,5 +90,9 @@ class Vector:
         found = {match[1] for name in self.arrays if (match := re.search(r"_(\d+)$", name))}
         return sorted(found, key=int)
 
+    def stored(self, prefix: str) -> list[tuple[str, np.ndarray]]:
+        """Return what the names of arrays say behind a prefix, with the arrays, in the file's order."""
+        return [(name.removeprefix(prefix), array) for name, array in self.arrays.items() if name.startswith(prefix)]
+
 
 Runner = Callable[[Vector, object], Iterator[Check]]

@@ -124,7 +124,7 @@ def _teachers(vector: Vector, side: Twin, objective, arrays: dict) -> Iterator[C
 
 
 def _gradients(vector: Vector, gradients: dict[str, np.ndarray]) -> Iterator[Check]:
-    for key, want in _stored(vector, "grad."):
+    for key, want in vector.stored("grad."):
         got = gradients[key][_slices(vector, key)]
         yield Check(f"grad.{key}", got, want, HEAD if key.startswith(HEADS) else BACKBONE)
     if "grad_norm" in vector.arrays:
@@ -137,7 +137,7 @@ def _weights(vector: Vector, prefix: str, after: dict, initial: dict) -> Iterato
 
     A change cannot be nearer than float32 resolves the weight: half a unit in the last place is allowed beside 2e-2.
     """
-    for key, want in _stored(vector, prefix):
+    for key, want in vector.stored(prefix):
         part = _slices(vector, key)
         got, before = after[key][part], initial[key][part]
         running = key.endswith(("running_mean", "running_var"))
@@ -146,10 +146,6 @@ def _weights(vector: Vector, prefix: str, after: dict, initial: dict) -> Iterato
             change, rounding = want - before, float(np.spacing(np.abs(before).max())) / 2
             tol = BACKBONE * float(np.abs(change).max()) + rounding
             yield Check(f"{prefix}{key} change", got.astype(np.float64) - before, change, tol, "absolute")
-
-
-def _stored(vector: Vector, prefix: str) -> list[tuple[str, np.ndarray]]:
-    return [(name.removeprefix(prefix), a) for name, a in vector.arrays.items() if name.startswith(prefix)]
 
 
 def _slices(vector: Vector, key: str) -> tuple[slice, ...]:

@@ -119,10 +119,10 @@ def _from_moments(state: dict, side: Twin, beta: float) -> dict[str, np.ndarray]
 
 
 def _compared_gradients(vector: Vector, gradients: dict[str, np.ndarray], limits: Limits) -> Iterator[Check]:
-    for name, want in _stored(vector, "grad1|"):
+    for name, want in vector.stored("grad1|"):
         head = name.removeprefix("student.").startswith(HEADS)
         yield Check(f"grad1 {name}", _sampled(gradients[name]), want, limits.head if head else limits.backbone, "norm")
-    for name, want in _stored(vector, "gradnorm1|"):
+    for name, want in vector.stored("gradnorm1|"):
         yield Check(f"gradnorm1 {name}", np.linalg.norm(gradients[name].astype(np.float64)), want, limits.norm)
 
 
@@ -159,16 +159,16 @@ def _compared(vector: Vector, losses: dict[str, float], step: int, limits: Limit
 
 
 def _values(vector: Vector, state: dict, when: str, value: float, buffer: float) -> Iterator[Check]:
-    for name, want in _stored(vector, f"val{when}|"):
+    for name, want in vector.stored(f"val{when}|"):
         yield Check(f"val{when} {name}", _sampled(state[name]), want, value)
-    for name, want in _stored(vector, f"buf{when}|"):
+    for name, want in vector.stored(f"buf{when}|"):
         yield Check(f"buf{when} {name}", state[name].ravel()[:32], want, buffer)
-    for name, want in _stored(vector, f"ema{when}|"):
+    for name, want in vector.stored(f"ema{when}|"):
         yield Check(f"ema{when} {name}", _sampled(state[name]), want, value)
 
 
 def _deltas(vector: Vector, first: dict, last: dict, limits: Limits) -> Iterator[Check]:
-    for name, want in _stored(vector, "delta3norm|"):
+    for name, want in vector.stored("delta3norm|"):
         change = np.linalg.norm(last[name].astype(np.float64) - first[name])
         yield Check(f"delta3norm {name}", change, want, limits.delta3)
 
@@ -189,10 +189,6 @@ def _canonical(vector: Vector, side: Twin, objective) -> dict[str, np.ndarray]:
     named = {"student": state["model"], "teacher": state["teacher"]}
     every = {f"{w}.{n}": v for w, part in named.items() for n, v in side.canonical(part, objective.network).items()}
     return {name: value for name, value in every.items() if name in found}
-
-
-def _stored(vector: Vector, prefix: str) -> list[tuple[str, np.ndarray]]:
-    return [(name.removeprefix(prefix), want) for name, want in vector.arrays.items() if name.startswith(prefix)]
 
 
 def _sampled(value: np.ndarray) -> np.ndarray:

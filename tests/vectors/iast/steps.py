@@ -159,7 +159,7 @@ def _losses(vector: Vector, step: int, losses: dict[str, float]) -> Iterator[Che
 
 def _gradients(vector: Vector, keys: dict, seen: dict) -> Iterator[Check]:
     by_key = {keys[name][own]: value for name, found in seen.items() for own, value in found.items()}
-    for key, want in _stored(vector, "grad1__"):
+    for key, want in vector.stored("grad1__"):
         got = by_key[key][_slices(vector, key)]
         if not key.startswith("backbone."):
             yield Check(f"gradient {key}", got, want, HEAD)
@@ -176,7 +176,7 @@ def _gradients(vector: Vector, keys: dict, seen: dict) -> Iterator[Check]:
 
 def _values(vector: Vector, step: int, before: dict, after: dict) -> Iterator[Check]:
     """Compare the changes of weights in units of their rate; one float32 spacing of the weight is allowed beside."""
-    for key, want in _stored(vector, f"value{step}__"):
+    for key, want in vector.stored(f"value{step}__"):
         part = _slices(vector, key)
         rate = vector.arrays["lr_d" if key.startswith("discriminators.") else "lr_g"][0]
         rate = float(rate[0] if key.startswith(("backbone.", "discriminators.")) else rate[-1])
@@ -191,13 +191,9 @@ def _values(vector: Vector, step: int, before: dict, after: dict) -> Iterator[Ch
 
 
 def _statistics(vector: Vector, step: int, after: dict) -> Iterator[Check]:
-    for key, want in _stored(vector, f"buffer{step}__"):
+    for key, want in vector.stored(f"buffer{step}__"):
         if key in after:  # MindSpore has no counter of batches
             yield Check(f"buffer {step} {key}", after[key][_slices(vector, key)], want, STATISTIC)
-
-
-def _stored(vector: Vector, prefix: str) -> list[tuple[str, np.ndarray]]:
-    return [(name.removeprefix(prefix), a) for name, a in vector.arrays.items() if name.startswith(prefix)]
 
 
 def _slices(vector: Vector, key: str) -> tuple:
