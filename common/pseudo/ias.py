@@ -147,10 +147,8 @@ def _histogram(label: np.ndarray, confidence: np.ndarray, classes: int) -> np.nd
         codes = _codes(np.ascontiguousarray(confidence[part], np.float32))
         if int(codes.max()) >= CODES:  # negative numbers, infinities and NaN have larger codes too
             raise ValueError("confidences must be in [0, 1]")
-        place = label[part].astype(np.int64)
-        place *= CODES
-        place += codes
-        np.add.at(counts, place, 1)
+        codes = codes + np.multiply(label[part], CODES, dtype=np.uint32)
+        np.add.at(counts, codes.astype(np.intp), 1)
     return counts.reshape(classes, CODES)
 
 
