@@ -11,11 +11,10 @@ import pytest
 from common.backends import installed, open_backend
 from tests.compare import assert_close
 from tests.e2e.runs import free_port
-from tests.parity.small import batch, build, configuration
+from tests.parity.rank_worker import started
 from tests.tolerances import GRADIENT
 
 WORKER = Path(__file__).with_name("rank_worker.py")
-STEPS, LR = 3, 0.1
 CASES = [
     pytest.param("torch", "ddm_sample", False, id="torch-sample"),
     pytest.param("torch", "ddm_student", False, id="torch-student"),
@@ -24,6 +23,8 @@ CASES = [
     pytest.param("mindspore", "ddm_sample", False, id="mindspore-sample"),
     pytest.param("mindspore", "iast_self_training", False, id="mindspore-self-training"),
     pytest.param("mindspore", "ddm_region", True, id="mindspore-region-compiled"),
+    pytest.param("torch", "diga_selftraining", False, id="torch-consensus"),
+    pytest.param("mindspore", "diga_selftraining", False, id="mindspore-consensus"),
 ]
 
 
@@ -51,10 +52,9 @@ def test_two_ranks_equal_one_with_twice_the_batch(backend, objective, compiled, 
         pytest.skip(f"{backend} is not installed")
     ranks = launch(backend, objective, tmp_path, compiled, frozen=True)
     alone = open_backend(backend, device="cpu", compile=False)
-    config = configuration(objective, network={"freeze_bn_stats": True}, optim={"clip": 1.0})
-    model = build(alone, objective, config)
+    model, batches, lr = started(alone, objective, frozen=True)
     before = model.state()
-    losses = [model.step(batch(objective, images=2), LR) for _ in range(STEPS)]
+    losses = [model.step(one, lr) for one in batches]
     want = np.array([[float(alone.numpy(value)) for value in one.values()] for one in losses])
     for rank in ranks:
         assert_close("losses", rank["losses"], want, GRADIENT)

@@ -101,7 +101,7 @@ def step_batch(
     vector: Vector, arrays: dict, step: int, config: Config, translated: bool, selftraining: bool, dtype: type
 ) -> dict[str, np.ndarray]:
     """Return the batch of an iteration: the stand-in for the colour pipeline, masks of the recorded classes."""
-    source, label, target = arrays["src_u8_bgr"], arrays["src_label"], arrays["tgt_u8_bgr"]
+    source, label, target = arrays["src_u8_bgr"], arrays["src_label"], arrays.get("tgt_u8_bgr")
     beta, count = vector.params["beta"], len(source)
     batch = {
         "source_image": rgb(source),
@@ -114,7 +114,7 @@ def step_batch(
     if translated:
         batch["source_mask"] = _masks(label, chosen[:count])
     if not selftraining:
-        return batch | {"target_seen": rgb(target)}
+        return batch if target is None else batch | {"target_seen": rgb(target)}
     return batch | {
         "target_image": rgb(target),
         "target_label": arrays["tgt_label"].astype(np.int32),
