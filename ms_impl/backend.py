@@ -13,6 +13,7 @@ import numpy as np
 from mindspore import Tensor, communication, ops
 
 from common.errors import UserError
+from common.memory import give_back
 
 _DEVICES = {"cpu": "CPU", "ascend": "Ascend"}
 
@@ -140,8 +141,9 @@ class Backend:
 
     def release(self) -> None:
         """Give back what finished objectives held; they hang in reference cycles, and their graphs in a cache."""
-        gc.collect()
+        gc.collect()  # cells in a cycle would keep their graphs
         mindspore.ms_memory_recycle()
+        give_back()
 
     def memory_gib(self) -> float:
         """Return the peak memory so far in GiB: of the NPU's tensors, or of this process on a CPU."""

@@ -25,10 +25,13 @@ def torch_first():
 @pytest.fixture(scope="module", autouse=True)
 def graphs_given_back():
     """Let the compiled graphs of a file's tests go when they are done: MindSpore keeps all, and memory would grow."""
+    from common.memory import give_back
+
     yield
     if (mindspore := sys.modules.get("mindspore")) is not None:
         gc.collect()
         mindspore.ms_memory_recycle()
+    give_back()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Device, processes and native files of the PyTorch twin."""
 
-import gc
 import os
 import platform
 import resource
@@ -15,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from common.errors import UserError
+from common.memory import give_back
 
 PATIENCE = timedelta(hours=4)  # ranks wait while the first one labels a whole dataset; NCCL's 10 minutes are too few
 
@@ -145,7 +145,7 @@ class Backend:
 
     def release(self) -> None:
         """Give back what finished objectives held; they hang in reference cycles."""
-        gc.collect()
+        give_back()
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
 

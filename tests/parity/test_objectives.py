@@ -86,8 +86,10 @@ def compare(form: str, compile: bool) -> None:
     assert np.isfinite([list(one.values()) for one in want.losses]).all()
     for step, (a, b) in enumerate(zip(got.losses, want.losses)):
         assert list(a) == list(b)
+        # Once the weights have moved, apart by GRADIENT, a small part of the loss is measured by the whole of it
+        room = GRADIENT * abs(b["loss"]) if step and "loss" in b else 1e-7
         for key in b:
-            assert a[key] == pytest.approx(b[key], rel=GRADIENT, abs=1e-7), f"step {step}, {key}"
+            assert a[key] == pytest.approx(b[key], rel=GRADIENT, abs=room), f"step {step}, {key}"
     moved = {key for key, change in want.changes().items() if np.any(change)}
     network = want.model.config.network
     expected = {key for key in want.changes() if may_move(key, network)}

@@ -18,12 +18,20 @@ SLOW = (
     *("bn_hook", "mixup_build", "validate", "calib"),
     *("deeplab16", "deeplab19", "hrnet_ocr", "mit_b5"),
 )
+# Whole trainings that differ from another file in the network, the baseline or one option. The suite checks the other;
+# ``scripts/check_vectors.py tests/reference`` and ``pytest -m exhaustive`` check all, in the time that they take.
+EXHAUSTIVE = (
+    *("train_ape_resnet34", "train_ent_resnet34", "train_mme_resnet34", "train_stage1_resnet34"),
+    *("train_stage2_resnet34",),
+    *("step_mixup_dropout", "step_mixup_no_anchor", "step_mixup_normalize_only", "step_mixup_teacher_only"),
+    *("step_df.", "step_kd", "step_selftrain_gta.", "step_warmup_gta."),
+)
 
 
 def vector_test(system: str) -> Callable[..., None]:
     """Return the test of all vectors of a system."""
     files = (file for file in sorted((REFERENCE / system).glob("*")) if file.name != "README.md")
-    cases = [pytest.param(f, id=f.name, marks=[pytest.mark.slow] * f.name.startswith(SLOW)) for f in files]
+    cases = [pytest.param(f, id=f.name, marks=marks(f.name)) for f in files]
 
     @pytest.mark.parametrize("backend", ["torch", "mindspore"])
     @pytest.mark.parametrize("file", cases)
@@ -41,3 +49,9 @@ def vector_test(system: str) -> Callable[..., None]:
         assert not misses, "; ".join(misses)
 
     return test_vector
+
+
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    """Return the marks of a file by its name: none, slow, or slow and exhaustive."""
+    found = {"slow": name.startswith(SLOW), "exhaustive": name.startswith(EXHAUSTIVE)}
+    return [getattr(pytest.mark, mark) for mark, holds in found.items() if holds]
