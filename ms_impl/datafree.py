@@ -125,6 +125,7 @@ def anchor_loss(
     invariant: float,
     mode: str = "energy",
     budget: str = "batch",
+    temperature: float = 1.0,
 ) -> tuple[Tensor, ...]:
     """Loss of the anchor network: the teacher is sure of the anchor and of its label, and not all of it is replaced.
 
@@ -136,12 +137,13 @@ def anchor_loss(
         mode: Of ``uncertainty``.
         budget: ``"batch"``: the whole batch's mask is held to the budget of one sample, ``L (1 - invariant)``, as in
             the official code; ``"sample"``: each sample's to a third of it, the most a mask can reach.
+        temperature: Of ``uncertainty``.
     Returns:
         Four (): the loss, and its parts: sum of the uncertainty, distance from the budget, sum of the cross entropy.
     """
     room = mask.shape[1] * (1.0 - invariant)
     distance = (mask.sum() - room).abs() if budget == "batch" else (mask.sum(1) - room / 3.0).abs().sum()
-    unsure, wrong = uncertainty(logits, 1.0, mode).sum(), cross_entropies(logits, labels).sum()
+    unsure, wrong = uncertainty(logits, temperature, mode).sum(), cross_entropies(logits, labels).sum()
     return unsure + distance + LABEL * wrong, unsure, distance, wrong
 
 

@@ -47,6 +47,7 @@ class AnchorSettings(Strict):
     sched_unit: Literal["epoch", "iteration"] = "epoch"  # official: the schedule moves every iteration, and rises again
     invariant: Fraction = 0.25  # share of a latent vector that an anchor should keep
     uncertainty: Literal["energy", "max_softmax"] = "energy"
+    temperature: PositiveFloat = 1.0  # of the energy
     mask_budget: Literal["batch", "sample"] = "batch"  # sample: each image's mask has a budget of its own
     val_normalize_encoder_input: bool = False  # official: while it is judged, the encoder sees normalised images
 

@@ -40,7 +40,7 @@ class AnchorLearning(LatentObjective):
         """Arguments and errors as ``Objective``."""
         super().__init__(config, backend, frozen)
         anchor = config.method.anchor
-        self.options = anchor.invariant, anchor.uncertainty, anchor.mask_budget
+        self.options = anchor.invariant, anchor.uncertainty, anchor.mask_budget, anchor.temperature
         self.normalises = anchor.val_normalize_encoder_input
 
     def names(self, keys: Sequence[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The train steps of ENT and MME (Saito et al., ICCV 2019, arXiv 1904.06487); batches: ``common.methods.entropy``."""
+"""The train steps of ENT and MME (Saito et al., ICCV 2019, arXiv 1904.06487); batches: ``common.methods.ssda``."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

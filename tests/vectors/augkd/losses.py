@@ -91,6 +91,9 @@ def encoder(vector: Vector, backend) -> Iterator[Check]:
         for name, grad in zip(names, grads):
             yield close(f"{case}grad {name}", grad, arrays[f"{case}grad_{name}"], GRADIENT)
         rest = [side.tensor(one) for one in given]
+        still = side.tensor(np.zeros_like(given[2]))  # of mean 0 and variance 1, what is left is the distance
+        distance = side.numpy(module.encoder_loss(*rest[:2], still, still))
+        yield close(f"{case}distance", distance, arrays[f"{case}mse_loss"], GRADIENT)
         (loss,), (grad,) = side.gradients(
             lambda d: (module.encoder_loss(*rest, d),),  # noqa: B023
             arrays[f"{case}d_outputs"],
@@ -129,7 +132,7 @@ def anchor(vector: Vector, backend) -> Iterator[Check]:
     side, module, arrays = *_module(backend), vector.arrays
     for case, meta in cases_of(vector):
         x, y, mask = (arrays[f"{case}{name}"] for name in ("x", "y", "mask"))
-        options = float(meta["invariant"]), meta["mode"]
+        options = float(meta["invariant"]), meta["mode"], "batch", float(meta.get("temp", 1.0))
 
         def loss(part: slice):
             labels = _labels(side, y[part])  # noqa: B023

@@ -32,8 +32,10 @@ def cases_of(vector: Vector) -> list[tuple[str, dict]]:
 
 def classifier_config(model: str) -> object:
     """Return the description of a torchvision classifier by torchvision's name for it."""
-    if match := re.match(r"resnet(\d+)", model):
-        return ResNetConfig(depth=int(match[1]))
+    if match := re.match(r"(wide_)?resne[xt]t?(\d+)(?:_(\d+)x(\d+)d)?", model):
+        wide, depth, *parts = match.groups()
+        groups, width = map(int, parts) if parts[0] else (1, 128 if wide else 64)
+        return ResNetConfig(depth=int(depth), groups=groups, group_width=width)
     if match := re.match(r"mobilenet_v3_(small|large)", model):
         return MobileNetV3Config(size=match[1])
     if match := re.match(r"shufflenet_v2_(x\d_\d)", model):

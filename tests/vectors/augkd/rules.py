@@ -67,7 +67,7 @@ def schedules(vector: Vector, backend) -> Iterator[Check]:
         if entry["kind"] == "ratio":
             for course in ("linear", "step"):
                 want = vector.arrays[f"{name}_{course}"]
-                first = int(re.match(r"\d+", str(entry.get("evaluated_epochs", "0")))[0])
+                first = int(re.search(r"\d+", str(entry.get("evaluated_epochs", "0")))[0])
                 options = entry["epochs"], entry["a"], entry["b"]
                 got = [mixup_ratio(course, first + e, *options) for e in range(len(want))]
                 yield Check(f"{name} {course}", got, want, 1e-12, "absolute")

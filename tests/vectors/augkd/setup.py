@@ -28,6 +28,24 @@ OBJECTIVES = {
 }
 
 
+VARIANTS = {  # of stage 3, by a part of the variant's name: what the configuration says; official where none fits
+    "paper": {"compat": "paper"},
+    "teacher_only": {"mixup": {"target": "teacher", "normalize_real": False}},
+    "normalize_only": {"mixup": {"target": "student", "normalize_real": True}},
+}
+OFFICIAL = {"compat": "official"}
+
+
+def options_of(variant: str) -> dict:
+    """Return the method's options of a variant of stage 3."""
+    return next((options for part, options in VARIANTS.items() if part in variant), OFFICIAL)
+
+
+def mixing_roles(variant: str) -> tuple[str, ...]:
+    """Return the networks that are held fixed in a variant of stage 3."""
+    return "teacher", "generator", "encoder", *(() if "no_anchor" in variant else ("anchor",))
+
+
 def configuration(meta: dict, kind: str, **method) -> Config:
     """Return the configuration that a file's parameters describe."""
     constants = CIFAR.get(meta["dataset"], IMAGENET)

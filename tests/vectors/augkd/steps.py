@@ -11,14 +11,8 @@ from tests.vectors import Check, Vector
 from tests.vectors.augkd.judging import places
 from tests.vectors.augkd.noise import Found, Reference, runner
 from tests.vectors.augkd.reading import meta_of
-from tests.vectors.augkd.setup import build, configuration, noisy
+from tests.vectors.augkd.setup import build, configuration, mixing_roles, noisy, options_of
 
-VARIANTS = {  # of stage 3, by a part of the variant's name: what the configuration says; official where none fits
-    "paper": {"compat": "paper"},
-    "teacher_only": {"mixup": {"target": "teacher", "normalize_real": False}},
-    "normalize_only": {"mixup": {"target": "student", "normalize_real": True}},
-}
-OFFICIAL = {"compat": "official"}
 Logits = Callable[[dict], tuple[np.ndarray, np.ndarray]]  # of a batch in training mode, and its labels
 
 
@@ -28,6 +22,11 @@ def train_logits(side: Twin, objective, *inputs) -> np.ndarray:
     logits = side.numpy(objective.network(*inputs)[-1])
     side.weights.set_weights(objective.network, before)
     return logits
+
+
+def kept(objective, batch: dict, name: str) -> list:
+    """Return what dropout keeps in a pass as the network's further argument; none where the batch has none."""
+    return [objective.backend.tensor(batch[name])] if name in batch else []
 
 
 def steps(
@@ -91,10 +90,12 @@ def classifier(kind: str):
         roles = ("teacher",) if kind in ("kd", "teacher") else ()
         objective = build(backend, vector, kind, config, roles, shake)
         batches = [{"target_image": x, "target_label": y.astype(np.int32)} for x, y in zip(arrays["x_u8"], arrays["y"])]
+        for number, batch in enumerate(batches):
+            batch |= dict(zip(("dropout",), kept_units(vector, config, number)))
 
         def logits(batch: dict) -> tuple[np.ndarray, np.ndarray]:
             images = objective.normalise(objective.backend.tensor(batch["target_image"]))
-            return train_logits(side, objective, images), batch["target_label"]
+            return train_logits(side, objective, images, *kept(objective, batch, "dropout")), batch["target_label"]
 
         if kind == "kd":
             images = objective.normalise(objective.backend.tensor(arrays["x_u8"][0]))
@@ -124,29 +125,23 @@ def anchors(vector: Vector, backend, shake: int | None) -> Iterator[Check | Foun
 def mixtures(vector: Vector, backend, shake: int | None) -> Iterator[Check | Found]:
     """Stage 3 in its variants, with stored dropout masks where the file has them."""
     side, meta = twin(backend.name), meta_of(vector)
-    variant = meta["variant"]
-    options = next((options for part, options in VARIANTS.items() if part in variant), OFFICIAL)
-    config = configuration(meta, "mixup", **options)
-    roles = ("teacher", "generator", "encoder", *(() if "no_anchor" in variant else ("anchor",)))
-    objective = build(backend, vector, "mixup", config, roles, shake)
+    config = configuration(meta, "mixup", **options_of(meta["variant"]))
+    objective = build(backend, vector, "mixup", config, mixing_roles(meta["variant"]), shake)
     batches = _mixed_batches(vector, config)
 
     def images_of_batch(batch: dict):
         given = (objective.backend.tensor(batch[key]) for key in ("image", "label", "noise", "ratio"))
         return objective.student_images(*given)
 
-    def kept(batch: dict, name: str) -> list:
-        return [objective.backend.tensor(batch[name])] if name in batch else []
-
     def logits(batch: dict) -> tuple[np.ndarray, np.ndarray]:
-        given = images_of_batch(batch), *kept(batch, "dropout")
+        given = images_of_batch(batch), *kept(objective, batch, "dropout")
         return train_logits(side, objective, *given), np.tile(batch["label"], 2)
 
     images = images_of_batch(batches[0])
     if config.method.mixup.target == "teacher":
         target = side.numpy(objective.teacher(images)[-1])
     else:
-        target = train_logits(side, objective, images, *kept(batches[0], "target_dropout"))
+        target = train_logits(side, objective, images, *kept(objective, batches[0], "target_dropout"))
     yield Found("t_outputs1", target)
     yield from steps(vector, backend, objective, config, batches, logits)
 
@@ -157,11 +152,17 @@ def _mixed_batches(vector: Vector, config: Config) -> list[dict]:
     batches = [noisy(*one) for one in zip(arrays["x_u8"], arrays["y"], arrays["eps"])]
     for number, batch in enumerate(batches):
         batch["ratio"] = np.array(meta["s"], np.float32)
-        if "dropout_keep_bits" in arrays:
-            units = config.network.dropout_units()
-            kept = np.unpackbits(arrays["dropout_keep_bits"][number], axis=-1)[..., :units]
-            batch |= {"dropout": kept[0], "target_dropout": kept[1]}
+        batch |= dict(zip(("dropout", "target_dropout"), kept_units(vector, config, number)))
     return batches
+
+
+def kept_units(vector: Vector, config: Config, number: int) -> np.ndarray:
+    """Return what dropout keeps in each pass of a step, uint8 (passes, images, units); no pass without dropout."""
+    if "dropout_keep_bits" not in vector.arrays:
+        return np.zeros((0, 0, 0), np.uint8)
+    bits = vector.arrays["dropout_keep_bits"][number]
+    bits = bits.reshape(-1, *bits.shape[-2:])  # a loop of a single pass need not count it
+    return np.unpackbits(bits, axis=-1)[..., : config.network.dropout_units()]
 
 
 RUNNERS = {

@@ -61,7 +61,7 @@ def metric(vector: Vector, backend) -> Iterator[Check]:
         logits, target = arrays["logits"], arrays["target"]
         classes, guesses = logits.shape[1], ranked(logits)
         places = np.bincount([place_of_truth(int(t), g) for t, g in zip(target, guesses)], minlength=6)
-        matrix = confusion(target.astype(np.uint8), guesses[:, 0].astype(np.uint8), classes)
+        matrix = confusion(target, guesses[:, 0], classes)
         names = tuple(f"class {index}" for index in range(classes))
         rounded = accuracy(matrix, places, ClassSet("custom", names, ((0, 0, 0),) * classes)).main()
         ends = np.cumsum(arrays["batch_sizes"])

@@ -59,7 +59,7 @@ def configuration(vector: Vector, kind: str) -> Config:
 def supervised_batch(vector: Vector, number: int) -> dict:
     """Source and labelled target images of an iteration."""
     arrays, batch = vector.arrays, {}
-    for domain in ("source", "target"):
+    for domain in ("source", "target") if "n_target" in arrays else ("source",):  # without labels in the target
         count = int(arrays[f"n_{domain}"])
         batch[f"{domain}_image"] = images(arrays[f"seed_{domain}"][number], count, arrays["hw"])
         batch[f"{domain}_label"] = arrays[f"y_{domain}"][number].astype(np.int32)

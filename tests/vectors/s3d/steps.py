@@ -95,7 +95,7 @@ def _forward(vector: Vector, side: Twin, objective, batch: dict, kind: str) -> I
     before = side.weights.get_weights(objective.network)
     found, tensor = {}, side.tensor
     if "logits_iter1" in arrays:
-        both = np.concatenate([batch["source_image"], batch["target_image"]])
+        both = np.concatenate([batch[name] for name in ("source_image", "target_image") if name in batch])
         found["logits_iter1"] = objective.network(tensor(both))[-1]
     if kind == "ape":
         found["unl_logits_iter1"] = objective.network(tensor(batch["unlabelled_image"]))[-1]
