@@ -7,6 +7,7 @@ from typing import NamedTuple
 from common.backends import SUFFIXES
 from common.checkpoint import verify
 from common.config import Config, load_config
+from common.config_files import find_config
 from common.errors import UserError
 from common.methods import of_stage
 from common.run_folder import RunFolder
@@ -52,7 +53,7 @@ def find_subject(
     if named.is_file() and named.suffix in WEIGHTS:
         return Subject(_config_above(named, config, overrides), [named], named.name)
     if not folder.exists():
-        settings = load_config(what, overrides)
+        settings = _configuration(what, overrides)
         if not weights:
             raise UserError(f"{what}: a configuration needs --weights FILE; a run folder would know its own")
         return Subject(settings, [weights], settings.name)
@@ -60,6 +61,15 @@ def find_subject(
     if weights:
         return Subject(settings, [weights], settings.name)
     return _stages_of(folder, settings, stages, which)
+
+
+def _configuration(what: str, overrides: Sequence[str]) -> Config:
+    """Return the configuration that ``what`` names, which is no run folder."""
+    try:
+        file = find_config(Path(what))
+    except UserError as error:
+        raise UserError(f"{what}: neither a run folder (it holds config.yaml) nor a file of weights; {error}") from None
+    return load_config(file, overrides)
 
 
 def _stages_of(folder: RunFolder, config: Config, stages: str | None, which: str) -> Subject:
