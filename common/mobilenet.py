@@ -21,6 +21,7 @@ _LARGE = (
     (5, 672, 160, True, "hardswish", 2), (5, 960, 160, True, "hardswish", 1), (5, 960, 160, True, "hardswish", 1),
 )  # fmt: skip
 _V3 = {"small": (_SMALL, 1024), "large": (_LARGE, 1280)}  # blocks, width of the hidden layer of the classifier
+NORMS = {"torchvision": (1e-3, 0.01), "mindcv": (1e-5, 0.1)}  # of MobileNetV3's BatchNorms: eps, momentum
 # MobileNetV2 (Sandler et al., CVPR 2018, table 2): expansion, channels, blocks, stride of the first block
 _V2 = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 # EfficientNet-B0 (Tan and Le, ICML 2019, table 1): expansion, kernel, channels, blocks, stride of the first block

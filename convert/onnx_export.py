@@ -82,11 +82,14 @@ def metadata(model_properties: Mapping[str, str], place: str) -> dict:
     """Return the configuration that an exported file carries.
 
     Raises:
-        UserError: If it was not exported by ``python -m convert onnx``.
+        UserError: If it was not exported by ``python -m convert onnx``, or is damaged.
     """
     if CONFIG_KEY not in model_properties:
         raise UserError(f"{place}: carries no configuration; export it with python -m convert onnx, or name --config")
-    return json.loads(model_properties[CONFIG_KEY])
+    try:
+        return json.loads(model_properties[CONFIG_KEY])
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{place}: its configuration is damaged ({str(error)[:100]})") from error
 
 
 def exported(network, examples: Sequence, free: Sequence[Mapping], names: tuple, outputs: tuple, opset: int) -> bytes:

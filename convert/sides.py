@@ -92,10 +92,11 @@ def _open_exported(path: Path, config: str | None, overrides: Sequence[str], dev
     import onnxruntime
 
     properties = runner.get_modelmeta().custom_metadata_map
-    if config:
-        settings = load_config(config, overrides)
-    else:
-        settings = Config.model_validate(metadata(properties, str(path)))
+    ports = [[port.name for port in side] for side in (runner.get_inputs(), runner.get_outputs())]
+    if ports != [["images"], ["logits"]]:
+        took, gave = (", ".join(names) for names in ports)
+        raise UserError(f"{path}: makes {gave} of {took}; a task's network makes logits of images")
+    settings = load_config(config, overrides) if config else _carried(metadata(properties, str(path)), path)
     host = next((name for name in ("torch", "mindspore") if installed(name)), None)
     if host is None:
         raise UserError("onnx: images are prepared by torch or mindspore; install one of them")
@@ -111,6 +112,15 @@ def _open_exported(path: Path, config: str | None, overrides: Sequence[str], dev
     }
     objective = OnnxObjective(backend.build(settings, OBJECTIVES[settings.task]), runner)
     return Side("onnx", settings, objective, backend, facts, {})
+
+
+def _carried(whole: dict, path: Path) -> Config:
+    """Return the configuration that a file carries."""
+    try:
+        return Config.model_validate(whole)
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: its configuration is damaged or of another version ({reason})") from error
 
 
 def same_input(first: Side, second: Side) -> None:

@@ -11,6 +11,7 @@ from common.errors import UserError
 from convert import formats
 from convert.checkpoint import Checkpoint
 from convert.formats.files import same_file
+from convert.layouts.form import told
 from convert.layouts.layout import Layout
 from convert.layouts.preprocessing import to_bgr_mean
 from convert.reading import Reading, read
@@ -56,6 +57,8 @@ def import_layout(
     if bgr_mean:
         weights = _for_bgr_mean(weights, layout)
         report.remarks.append("conv1 and bn1 changed for BGR input minus mean; borders differ, see --help")
+    if layout.form:
+        report.remarks.append(_told(layout, {name: array.shape for name, array in weights.items()}, drop_head))
     framework = framework_of(formats.format_of(target), None)
     result = _write(replace(checkpoint, weights=weights), target, framework, report)
     finals = _names_between(ours, result, dropped)
@@ -141,6 +144,12 @@ def _completed(layout: Layout, weights: dict[str, np.ndarray], report: Report) -
     for name, value in missing.items():
         report.added[name] = f"{value:g}, the official network has it and never uses it"
     return {name: np.array([value], np.float32) for name, value in missing.items()}
+
+
+def _told(layout: Layout, shapes: dict[str, tuple[int, ...]], without_head: bool) -> str:
+    """Return in words which of our networks computes what the official one does."""
+    form = dict(layout.form(shapes)) | ({"may_miss": list(layout.head)} if without_head else {})
+    return f"computes what the official network does with network: {told(form)}"
 
 
 def _official_format(layout: Layout, target: Path) -> None:

@@ -63,7 +63,7 @@ LADDER = (
         "P5",
         "changes of a run handed over in mid-stage",
         ("tests/e2e",),
-        r"test_goes_on_with|test_begun_on_one|test_it_is_resumed",
+        r"goes_on_with_the_other|test_begun_on_one",
     ),
 )
 

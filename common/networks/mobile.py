@@ -33,6 +33,7 @@ class MobileNetV3Config(MobileBase):
 
     name: Literal["mobilenet_v3"] = "mobilenet_v3"
     size: Literal["small", "large"] = "small"
+    norms: Literal["torchvision", "mindcv"] = "torchvision"  # whose constants BatchNorm has
     width: PositiveFloat = 1.0  # factor of all channels
 
     def dropout_units(self) -> int:

@@ -1,5 +1,6 @@
 """AdvEnt's and AdaptSegNet's DeepLabV2-ResNet101, and the ImageNet weights that both, DDM and DiGA begin with."""
 
+from convert.layouts import form
 from convert.layouts.layout import Layout
 from convert.layouts.residual import backbone, deeplab
 
@@ -11,6 +12,7 @@ ADVENT = Layout(
     framework="torch",
     expected=lambda shapes: deeplab(shapes, aux=True),
     prefixes=_PREFIXES,
+    form=form.residual("deeplabv2"),
 )
 ADAPTSEGNET_SINGLE = Layout(
     name="adaptsegnet-single",
@@ -19,6 +21,7 @@ ADAPTSEGNET_SINGLE = Layout(
     expected=lambda shapes: deeplab(shapes, aux=False),
     prefixes=_PREFIXES,
     rules=(("layer5.", "layer6."),),
+    form=form.residual("deeplabv2", aux=False),
 )
 DEEPLAB_INIT = Layout(
     name="deeplab-init",
@@ -27,4 +30,5 @@ DEEPLAB_INIT = Layout(
     expected=backbone,
     prefixes=_PREFIXES,
     foreign=(("layer5.", "an old classifier of other classes"),),
+    form=form.residual("deeplabv2", may_miss=["layer5.", "layer6."]),
 )

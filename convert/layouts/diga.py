@@ -1,5 +1,6 @@
 """DiGA's files: student and teacher, the translator's two halves, and the ImageNet weights that they begin with."""
 
+from convert.layouts import form
 from convert.layouts.layout import Layout, Shapes
 from convert.layouts.residual import backbone, norm, with_bias
 
@@ -147,6 +148,7 @@ DIGA = Layout(
     title="DiGA's student.pth and teacher.pth, DeepLabV2-ResNet101 (.pth, 653 keys)",
     framework="torch",
     expected=_student,
+    form=form.diga,
 )
 INIT = Layout(
     name="diga-init",
@@ -156,12 +158,14 @@ INIT = Layout(
     prefixes=("module.", "Scale."),
     rules=tuple((old, new) for new, old in _STEM),
     foreign=(_OLD_HEAD,),
+    form=form.diga,
 )
 SEMI = Layout(
     name="diga-semi",
     title="DiGA's semi-supervised student.pth and teacher.pth, HRNet with OCR (.pth, 1890 keys)",
     framework="torch",
     expected=_ocr,
+    form=form.hrnet_ocr,
 )
 SEMI_INIT = Layout(
     name="diga-hrnet-init",
@@ -177,6 +181,7 @@ SEMI_INIT = Layout(
         (name, "part of the ImageNet classifier")
         for name in ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
     ),
+    form=form.hrnet_ocr,
 )
 ENCODER = Layout(
     name="diga-encoder",

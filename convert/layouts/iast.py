@@ -1,5 +1,6 @@
 """IAST's G and M: DeepLabV2 with one classifier on a torchvision-style ResNet; and the warm-up's discriminator."""
 
+from convert.layouts import form
 from convert.layouts.layout import Layout, Shapes
 from convert.layouts.residual import deeplab, norm
 
@@ -63,6 +64,7 @@ IAST = Layout(
     ),
     unused=_unused,
     restored=_restored,
+    form=form.residual("deeplabv2", stride_in="conv2", maxpool="floor", aux=False),
 )
 DISCRIMINATOR = Layout(
     name="iast-discriminator",

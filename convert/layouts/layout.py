@@ -29,6 +29,7 @@ class Layout:
         sections: Where the official file holds several networks: section -> the beginning of its names.
         beside: Where the classifier lies in a second official file: what its names begin with here before the rules.
         completed: Numbers of our network that a file of another origin lacks, by our names: vectors of one value.
+        form: Our names and shapes -> the section ``network`` with which our network computes what the official does.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Layout:
     sections: Mapping[str, str] = field(default_factory=dict)
     beside: str = ""
     completed: Mapping[str, float] = field(default_factory=dict)
+    form: Callable[[Shapes], Mapping[str, object]] | None = None
 
     def unwrap(self, names: list[str]) -> dict[str, str]:
         """Return name -> name without the prefixes that all names share."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from common.mobilenet import MobileBlock
+from convert.layouts import form
 from convert.layouts.layout import Layout, Shapes
 from convert.layouts.residual import classifier
 from convert.layouts.torchvision import LARGE, SMALL, mobilenet_v3
@@ -57,6 +58,7 @@ RESNET = Layout(
     expected=classifier,
     head=("fc.",),
     rename=_resnet,
+    form=form.residual("resnet", maxpool="same"),
 )
 MOBILENET_V3 = Layout(
     name="mindcv-mobilenetv3",
@@ -65,4 +67,5 @@ MOBILENET_V3 = Layout(
     expected=mobilenet_v3,
     head=("classifier.",),
     rename=_mobilenet_v3,
+    form=form.mobilenet_v3("mindcv"),
 )

@@ -7,6 +7,7 @@ the encoder's layers as we do; ImageNet files hold the encoder alone, without a 
 import re
 
 from common.networks.mit import DEPTHS, HEADS, RATIOS
+from convert.layouts import form
 from convert.layouts.layout import Layout, Shapes
 from convert.layouts.residual import norm, with_bias
 
@@ -85,6 +86,7 @@ INIT = Layout(
     expected=_encoder,
     rules=(("", "backbone."),),
     foreign=(("head.", "an ImageNet classifier"),),
+    form=form.mit,
 )
 SEGFORMER = Layout(
     name="segformer",
@@ -92,6 +94,7 @@ SEGFORMER = Layout(
     framework="torch",
     expected=_segformer,
     foreign=(("decode_head.conv_seg.", "a classifier that SegFormer's head inherits and never calls"),),
+    form=form.mit,
 )
 DAFORMER = Layout(
     name="daformer",
@@ -103,4 +106,5 @@ DAFORMER = Layout(
         ("ema_model.", "the averaged teacher"),
         ("imnet_model.", "the frozen ImageNet network of the feature distance"),
     ),
+    form=form.mit,
 )

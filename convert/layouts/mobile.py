@@ -1,6 +1,7 @@
 """torchvision's further mobile networks: MobileNetV2, EfficientNet-B0, ShuffleNetV2."""
 
 from common.mobilenet import SHUFFLE_UNITS, SHUFFLE_WIDTHS, efficientnet_b0, mobilenet_v2
+from convert.layouts import form
 from convert.layouts.layout import Layout, Shapes
 from convert.layouts.residual import norm
 
@@ -77,6 +78,7 @@ MOBILENET_V2 = Layout(
     framework="torch",
     expected=mobilenetv2,
     head=("classifier.",),
+    form=form.fixed(name="mobilenet_v2"),
 )
 EFFICIENTNET_B0 = Layout(
     name="torchvision-efficientnet-b0",
@@ -84,6 +86,7 @@ EFFICIENTNET_B0 = Layout(
     framework="torch",
     expected=efficientnet,
     head=("classifier.",),
+    form=form.fixed(name="efficientnet_b0"),
 )
 SHUFFLENET_V2 = Layout(
     name="torchvision-shufflenetv2",
@@ -91,4 +94,5 @@ SHUFFLENET_V2 = Layout(
     framework="torch",
     expected=shufflenetv2,
     head=("fc.",),
+    form=form.shufflenet_v2,
 )

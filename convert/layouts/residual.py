@@ -3,6 +3,7 @@
 from convert.layouts.layout import COUNTER, Shapes
 
 _DEPTHS = {(1, 1, 1, 1): (1,), (2, 2, 2, 2): (1,), (3, 4, 6, 3): (1, 4), (3, 4, 23, 3): (4,), (3, 8, 36, 3): (4,)}
+_STAGES = (1, 2, 3, 4)
 
 
 def with_bias(path: str, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
@@ -25,12 +26,12 @@ def backbone(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     Returns:
         Name -> shape, in PyTorch's order; that of ResNet-101 when the blocks make no known depth.
     """
-    counts = tuple(_count(shapes, f"layer{stage}.") for stage in (1, 2, 3, 4))
+    counts = tuple(_count(shapes, f"layer{stage}.") for stage in _STAGES)
     wide = "layer1.0.conv3.weight" in shapes
     if (4 if wide else 1) not in _DEPTHS.get(counts, ()):
         counts, wide = (3, 4, 23, 3), True
     width = (shapes.get("conv1.weight") or (64,))[0]
-    form = (*_inner(shapes, width), 4 * width) if wide else (width, width, width)
+    form = (*inner(shapes, width), 4 * width) if wide else (width, width, width)
     result = {"conv1.weight": (width, 3, 7, 7), **norm("bn1", width)}
     inputs = width
     for stage, count in enumerate(counts, 1):
@@ -61,7 +62,13 @@ def classifier(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     return {**result, "fc.weight": (classes, result["layer4.0.downsample.0.weight"][0]), "fc.bias": (classes,)}
 
 
-def _inner(shapes: Shapes, width: int) -> tuple[int, int]:
+def depth(shapes: Shapes) -> int:
+    """Return the number of layers of a file's residual network: the convolutions of its blocks and two more."""
+    convolutions = 3 if "layer1.0.conv3.weight" in shapes else 2
+    return convolutions * sum(_count(shapes, f"layer{stage}.") for stage in _STAGES) + 2
+
+
+def inner(shapes: Shapes, width: int) -> tuple[int, int]:
     """Return the channels inside the first bottleneck, and those that a channel of its 3x3 convolution sees.
 
     They are ``width`` but for ResNeXt, which has more inside and groups them.

@@ -7,6 +7,7 @@ both, and ``G`` alone loads with ``network.may_miss: [head.]``. The unused Image
 
 from collections.abc import Mapping
 
+from convert.layouts import form
 from convert.layouts.layout import Layout, Shapes
 from convert.layouts.residual import backbone, with_bias
 
@@ -85,6 +86,7 @@ S3D = Layout(
     rules=(("G.", ""), ("F1.", "head.")),
     head=("head.",),
     sections={"G": "G.", "F1": "F1."},
+    form=form.ssda,
 )
 PAIR = Layout(
     name="ssda",
@@ -93,12 +95,14 @@ PAIR = Layout(
     expected=whole,
     rules=(("F1.", "head."),),
     beside="F1.",
+    form=form.ssda,
 )
 BACKBONE = Layout(
     name="ssda-g",
     title="SSDA_MME's and APE's G_*.pth.tar: the backbone alone",
     framework="torch",
     expected=generator,
+    form=form.ssda,
 )
 HEAD = Layout(
     name="ssda-f1",
@@ -114,6 +118,7 @@ ALEXNET = Layout(
     expected=_alexnet,
     foreign=(("classifier.6.", "ImageNet's classifier, which these methods replace"),),
     rename=_torchvision_names,
+    form=form.ssda,
 )
 VGG16 = Layout(
     name="torchvision-vgg16",
@@ -122,4 +127,5 @@ VGG16 = Layout(
     expected=_plain_vgg,
     foreign=(("classifier.6.", "ImageNet's classifier, which these methods replace"),),
     completed={"s": 10.0},
+    form=form.ssda,
 )

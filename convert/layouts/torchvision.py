@@ -1,6 +1,7 @@
 """torchvision's ImageNet weights, the canonical names of our backbones."""
 
 from common import mobilenet
+from convert.layouts import form
 from convert.layouts.layout import Layout, Shapes
 from convert.layouts.residual import classifier, norm
 
@@ -43,6 +44,7 @@ RESNET = Layout(
     framework="torch",
     expected=classifier,
     head=("fc.",),
+    form=form.residual("resnet"),
 )
 MOBILENET_V3 = Layout(
     name="torchvision-mobilenetv3",
@@ -50,4 +52,5 @@ MOBILENET_V3 = Layout(
     framework="torch",
     expected=mobilenet_v3,
     head=("classifier.",),
+    form=form.mobilenet_v3("torchvision"),
 )

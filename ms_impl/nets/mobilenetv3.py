@@ -2,7 +2,7 @@
 
 from mindspore import Tensor, nn
 
-from common.mobilenet import MobileBlock, mobilenet_v3
+from common.mobilenet import NORMS, MobileBlock, mobilenet_v3
 from common.networks.mobile import MobileNetV3Config
 from ms_impl.nets.classifier import drop
 from ms_impl.nets.convnorm import Layers, SqueezeExcitation
@@ -37,7 +37,7 @@ class MobileNetV3(nn.Cell):
     def __init__(self, config: MobileNetV3Config, classes: int) -> None:
         super().__init__()
         self.rate = config.dropout
-        layers = Layers(eps=1e-3, momentum=0.01, activation=config.activation)
+        layers = Layers(*NORMS[config.norms], config.activation)
         stem, blocks, last, hidden = mobilenet_v3(config.size, config.width)
         self.features = nn.SequentialCell(
             layers.unit(3, stem, 3, 2, activation="hardswish"),
