@@ -141,7 +141,7 @@ class Backend:
 
     def release(self) -> None:
         """Give back what finished objectives held; they hang in reference cycles, and their graphs in a cache."""
-        gc.collect()  # cells in a cycle would keep their graphs
+        gc.collect()
         mindspore.ms_memory_recycle()
         give_back()
 

@@ -28,8 +28,8 @@ def graphs_given_back():
     from common.memory import give_back
 
     yield
+    gc.collect()
     if (mindspore := sys.modules.get("mindspore")) is not None:
-        gc.collect()
         mindspore.ms_memory_recycle()
     give_back()
 

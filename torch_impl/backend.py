@@ -1,5 +1,6 @@
 """Device, processes and native files of the PyTorch twin."""
 
+import gc
 import os
 import platform
 import resource
@@ -145,6 +146,7 @@ class Backend:
 
     def release(self) -> None:
         """Give back what finished objectives held; they hang in reference cycles."""
+        gc.collect()
         give_back()
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()

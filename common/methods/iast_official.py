@@ -135,7 +135,8 @@ def _method(files: dict[str, list[OfficialFile]], images: int) -> dict[str, Any]
         own = _training(file, images)
         target = {"alpha": file["DATASET.TARGET.PSEUDO_PL_ALPHA"], "size": file["DATASET.TARGET.PSEUDO_SIZE"]}
         others = {key: own[key] for key in differing if own.get(key) != common.get(key)}
-        others |= {"generator_step": _middle(file, images)} if _middle(file, images) not in (0, snapshot) else {}
+        if (middle := _middle(file, images)) not in (0, snapshot):
+            others["generator_step"] = middle
         result["rounds"].append({"lr": own["lr"], **target, **others})
     if source:
         result["source"] = _training(source[0], images)

@@ -13,6 +13,7 @@ from common.log import RunLog
 from common.methods import stages
 from common.run_folder import RunFolder
 from common.stop import Stopped, StopSignal
+from convert.folder import convert_folder
 from convert.reading import read
 from convert.single import convert_file
 from tests.compare import assert_close
@@ -34,6 +35,28 @@ def train(config: Config, backend, place: Path, resume: bool = False, stop_after
         assert stop_after is not None
     finally:
         folder.close()
+
+
+def hand_over(config: Config, backends: dict, trained: tuple[str, ...], stage: str, first: str, place: Path) -> Path:
+    """Train until the middle of a stage, convert the run, and end it on the other framework, running nothing twice.
+
+    Args:
+        config: Every stage trains ``STEPS`` steps.
+        backends: Both, by name.
+        trained: The stages that train, in order.
+        stage: Where the run is cut, one of them.
+        first: Framework that begins.
+        place: Holds a folder for the run on each framework, called like it.
+    Returns:
+        The folder of the run that ended.
+    """
+    before, after, number = place / first, place / OTHER[first], trained.index(stage)
+    train(config, backends[first], before, stop_after=number * STEPS + HALF)
+    convert_folder(before, after)
+    train(config, backends[OTHER[first]], after, resume=True)
+    done = [checkpoint.read_json(after / f"stages/{name}/done.json")["backend"]["name"] for name in trained]
+    assert done == [first] * number + [OTHER[first]] * (len(trained) - number)  # nothing finished ran again
+    return after
 
 
 class StopAfter(StopSignal):

@@ -7,12 +7,10 @@ and teacher since the start, and the centroids at the end.
 import numpy as np
 import pytest
 
-from common import checkpoint
 from common.config import Config, load_config
 from common.data.toy_streets import ToyStreets, generate
-from convert.folder import convert_folder
 from tests.compare import assert_close
-from tests.e2e.handover import HALF, OTHER, STEPS, final, train
+from tests.e2e.handover import STEPS, final, hand_over, train
 from tests.tolerances import GRADIENT
 
 pytestmark = pytest.mark.slow
@@ -46,14 +44,9 @@ def whole(config, backends, tmp_path_factory) -> tuple[dict[str, np.ndarray], di
 
 @pytest.mark.parametrize(("stage", "first"), [("warmup", "mindspore"), ("round1/selftrain", "torch")])
 def test_goes_on_with_the_other_framework(config, backends, whole, tmp_path, stage, first):
-    before, after, number = tmp_path / first, tmp_path / OTHER[first], TRAINED.index(stage)
-    train(config, backends[first], before, stop_after=number * STEPS + HALF)
-    convert_folder(before, after)
-    train(config, backends[OTHER[first]], after, resume=True)
+    after = hand_over(config, backends, TRAINED, stage, first, tmp_path)
     (want, start), got = whole, final(after, TRAINED, PARTS)
     assert set(got) == set(want) and any(name.startswith("round1/selftrain/memory/centroids") for name in want)
     for name, array in want.items():
         begun = start.get(name.rpartition("/")[2], np.zeros_like(array))  # the memory begins empty
         assert_close(name, got[name] - begun, array - begun, GRADIENT)
-    done = [checkpoint.read_json(after / f"stages/{name}/done.json")["backend"]["name"] for name in TRAINED]
-    assert done == [first] * number + [OTHER[first]] * (len(TRAINED) - number)

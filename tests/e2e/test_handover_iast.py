@@ -6,12 +6,10 @@ take every pixel here: a threshold in float16 would turn rounding into other lab
 
 import pytest
 
-from common import checkpoint
 from common.config import Config, load_config
 from common.data.toy_streets import ToyStreets, generate
-from convert.folder import convert_folder
 from tests.compare import assert_close
-from tests.e2e.handover import HALF, OTHER, STEPS, final, train
+from tests.e2e.handover import OTHER, STEPS, final, hand_over, train
 from tests.tolerances import GRADIENT
 
 pytestmark = pytest.mark.slow
@@ -54,14 +52,9 @@ def whole(config, backends, tmp_path_factory):
 @pytest.mark.parametrize("first", OTHER)
 @pytest.mark.parametrize("stage", TRAINED[1:])
 def test_goes_on_with_the_other_framework(config, backends, whole, tmp_path, first, stage):
-    before, after, number = tmp_path / first, tmp_path / OTHER[first], TRAINED.index(stage)
-    train(config, backends[first], before, stop_after=number * STEPS + HALF)
-    convert_folder(before, after)
-    train(config, backends[OTHER[first]], after, resume=True)
+    after = hand_over(config, backends, TRAINED, stage, first, tmp_path)
     (want, start), got = whole, final(after, TRAINED, PARTS)
     assert set(got) == set(want)
     for name, array in want.items():
         begun = start["/".join(name.split("/")[-2:])]
         assert_close(name, got[name] - begun, array - begun, GRADIENT)
-    done = [checkpoint.read_json(after / f"stages/{name}/done.json")["backend"]["name"] for name in TRAINED]
-    assert done == [first] * number + [OTHER[first]] * (len(TRAINED) - number)
