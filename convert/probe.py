@@ -10,6 +10,7 @@ import numpy as np
 from common.draws import generator
 from common.methods.supervised import OBJECTIVES
 from common.names import to_canonical
+from convert.kinks import Entry, bare_layers, derivative
 from convert.optimizer import State, split, translate
 from convert.sides import Side
 
@@ -22,8 +23,8 @@ _ROUNDING = 2.0**-24  # half a unit in the last place of float32
 class Probe:
     """An objective of either framework. Arrays come out in float64; BatchNorm's counters are left out."""
 
-    def __init__(self, framework: str, objective: Any, backend: Any):
-        self.framework, self.objective, self.backend = framework, objective, backend
+    def __init__(self, framework: str, objective: Any, backend: Any, wide: bool = False):
+        self.framework, self.objective, self.backend, self.wide = framework, objective, backend, wide
         self._kinds: dict[str, str] = {}
         if framework == "mindspore":
             from ms_impl.weights import layer_kinds
@@ -51,6 +52,20 @@ class Probe:
         for handle in handles:
             handle.remove()
         return outputs
+
+    def bare_layers(self, images: np.ndarray) -> dict[str, Entry]:
+        """Return the layers without weights, PyTorch's, and what they take of images."""
+        return bare_layers(self.objective.evaluated, lambda: self.objective.predict(images))
+
+    def derivatives(self, entries: Mapping[str, Entry]) -> Arrays:
+        """Return the derivatives of those of these layers that this framework has."""
+        network = self.objective.network
+        layers = dict(network.named_modules() if self.framework == "torch" else network.cells_and_names())
+        return {
+            path: derivative(self.framework, layers[path], path, entry, self.wide)
+            for path, entry in entries.items()
+            if path in layers
+        }
 
     def gradients(self, batch: Mapping[str, np.ndarray]) -> tuple[Arrays, Arrays]:
         """Return losses and gradients; trains nothing."""
@@ -135,7 +150,14 @@ def torch_probe(backend: Any, side: Side, smooth: bool = False, wide: bool = Fal
     if wide:
         normalise = objective.normalise
         objective.normalise = lambda images: normalise(images).double()
-    return Probe("torch", objective, backend)
+    return Probe("torch", objective, backend, wide)
+
+
+def deviations(weights: Arrays) -> dict[str, float]:
+    """Return the scale of every running mean: the norm of its channels' running deviations."""
+    mean, variance = "running_mean", "running_var"
+    means = [name for name in weights if name.endswith(mean)]
+    return {name: float(np.sqrt(weights[name.removesuffix(mean) + variance].sum())) for name in means}
 
 
 def disturbed(name: str, array: np.ndarray, seed: int) -> np.ndarray:
