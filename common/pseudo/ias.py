@@ -127,7 +127,9 @@ def _block(logits: np.ndarray, powers: np.ndarray, near: np.ndarray) -> tuple[np
     np.copyto(powers, logits)  # rows that lie a power of two apart evict each other from the cache
     powers -= powers.max(axis=0)
     np.exp(powers, out=powers)
-    total = powers.sum(axis=0)
+    total = powers[0].copy()
+    for row in powers[1:]:  # ``sum(axis=0)`` adds a single pixel's classes in another order
+        total += row
     near = np.greater(powers, _NEAR, out=near).view(np.uint8)
     label = np.einsum("c,cn->n", np.arange(len(logits), dtype=np.uint8), near)
     tied = np.flatnonzero(near.sum(axis=0, dtype=np.uint8) != 1)  # equal once divided: then the first class counts

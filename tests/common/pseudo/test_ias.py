@@ -7,6 +7,7 @@ from common.draws import generator
 from common.pseudo import ias
 
 CLASSES = 5
+RULES = [(0.2, 0.9, 8.0), (0.4, 0.0, 1.0), (1.0, 0.5, 2.0), (0.0, 0.9, 8.0), (0.3, 1.0, 4.0), (1.0, 0.0, 0.0)]
 
 
 def literal(label: np.ndarray, confidence: np.ndarray, thresholds: np.ndarray, alpha, beta, gamma):
@@ -21,7 +22,7 @@ def literal(label: np.ndarray, confidence: np.ndarray, thresholds: np.ndarray, a
 
 
 @pytest.mark.parametrize("seed", range(12))
-@pytest.mark.parametrize("rule", [(0.2, 0.9, 8.0), (0.4, 0.0, 1.0), (1.0, 0.5, 2.0), (0.0, 0.9, 8.0)])
+@pytest.mark.parametrize("rule", RULES)
 def test_it_equals_the_literal_rule_to_the_bit(seed: int, rule: tuple) -> None:
     """Over several batches, with classes that are absent, rare, saturated or alone."""
     rng = generator(seed, "ias")
@@ -59,6 +60,15 @@ def test_what_is_no_probability_is_refused(value: float) -> None:
     """Broken predictions never reach the thresholds."""
     with pytest.raises(ValueError, match="confidences must be in"):
         ias.update(np.zeros(2, np.uint8), np.array([0.5, value], np.float32), np.array([0.9]), 0.2, 0.9, 8.0)
+
+
+def test_a_pixel_alone_in_its_block_counts_as_any_other() -> None:
+    """Its classes are added up in their order, though one column could be summed in another."""
+    logits = generator(0, "logits", "alone").standard_normal((19, 40, 1, 1)).astype(np.float32) * 3
+    together = ias.label_and_confidence(logits[:, :, 0])
+    for number in range(logits.shape[1]):
+        alone = ias.label_and_confidence(logits[:, number])
+        assert [one[0, 0] for one in alone] == [one[number, 0] for one in together]
 
 
 @pytest.mark.parametrize("kind", ["smooth", "ties", "close"])
