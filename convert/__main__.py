@@ -12,6 +12,7 @@ from common.errors import UserError
 from common.names import PLAIN, RENAMED
 from convert import arguments, report
 from convert.folder import convert_folder
+from convert.formats.files import same_file
 from convert.inspection import inspect
 from convert.layouts import LAYOUTS
 from convert.reading import Reading
@@ -27,6 +28,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _convert(options: argparse.Namespace) -> int:
+    _check_report(options.report, options.source, options.target)
     stated = Stated(layers=_layers(options.layer), betas=_betas(options.betas))
     reading = Reading(options.section, _lines(options.parameters), options.names)
     settings = Options(reading, stated, options.names)
@@ -39,6 +41,7 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _import(options: argparse.Namespace) -> int:
+    _check_report(options.report, options.source, options.target, options.beside)
     reading = Reading(options.section)
     places, changes = (options.source, options.target), (options.drop_head, options.input == "bgr-mean")
     done = import_layout(LAYOUTS[options.layout], *places, reading, *changes, options.beside)
@@ -47,6 +50,7 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
+    _check_report(options.report, options.source, options.target, options.beside)
     places, reading = (options.source, options.target), Reading(options.section)
     done = export_layout(LAYOUTS[options.layout], *places, reading, options.beside)
     _finish([done], options.report)
@@ -106,6 +110,18 @@ def _verify(options: argparse.Namespace) -> int:
         page.write(certificate, options.out)
         print(f"written: {options.out}/certificate.html, certificate.json")
     return 0 if certificate.holds else 1
+
+
+def _check_report(path: Path | None, source: Path, *targets: Path | None) -> None:
+    """Refuse a report that would be written over a checkpoint, or into the source, before anything is converted."""
+    if path is None:
+        return
+    above = (path.resolve(), *path.resolve().parents)
+    taken = [place for place in (source, *targets) if place and (same_file(path, place) or place.resolve() == above[0])]
+    if taken or source.resolve() in above:
+        raise UserError(f"--report {path}: is {(taken or [source])[0]} or lies within it; name another file")
+    if path.is_dir():
+        raise UserError(f"--report {path}: is a folder; name a file")
 
 
 def _finish(reports: list[report.Report], path: Path | None) -> None:

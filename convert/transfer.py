@@ -1,6 +1,7 @@
 """Official checkpoints in and out: ``import LAYOUT`` and ``export LAYOUT``."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def import_layout(
     Raises:
         UserError: With the missing, unexpected and misshapen names; nothing is written then.
     """
-    report, started = _begin(source, target), time.monotonic()
+    report, started = _begin([source, beside], [target]), time.monotonic()
     checkpoint, original = _canonical(source, reading, report)
     if _takes(layout, beside):
         checkpoint, original = _joined(layout, (checkpoint, original), _canonical(beside, reading, report))
@@ -83,7 +84,7 @@ def export_layout(layout: Layout, source: Path, target: Path, reading: Reading, 
     Raises:
         UserError: If our checkpoint is no such network or the target's name asks for another framework's format.
     """
-    report, started = _begin(source, target), time.monotonic()
+    report, started = _begin([source], [target, beside]), time.monotonic()
     files = [target, beside] if _takes(layout, beside) else [target]
     for file in files:
         _official_format(layout, file)
@@ -158,11 +159,16 @@ def _official_format(layout: Layout, target: Path) -> None:
         raise UserError(f"{target}: {layout.name} checkpoints are {suffix} files")
 
 
-def _begin(source: Path, target: Path) -> Report:
-    formats.format_of(target)
-    if same_file(source, target):
-        raise UserError(f"{target}: is the source itself; name another target")
-    return Report(str(source), str(target))
+def _begin(sources: Sequence[Path | None], targets: Sequence[Path | None]) -> Report:
+    """Refuse targets that are a source, or one file; None is a second file that a family has not."""
+    old, new = [path for path in sources if path], [path for path in targets if path]
+    for target in new:
+        formats.format_of(target)
+        if any(same_file(source, target) for source in old):
+            raise UserError(f"{target}: is the source itself; name another target")
+    if len({path.resolve() for path in new}) < len(new):
+        raise UserError(f"{new[0]}: is named for both files; name another for --beside")
+    return Report(str(old[0]), str(new[0]))
 
 
 def _canonical(source: Path, reading: Reading, report: Report) -> tuple[Checkpoint, dict[str, str]]:

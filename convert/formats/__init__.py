@@ -43,8 +43,10 @@ def format_of(path: str | Path) -> str:
     """Return the format that a file's name asks for.
 
     Raises:
-        UserError: If the suffix is none of those known.
+        UserError: If the suffix is none of those known, or the name holds a NUL byte.
     """
+    if "\0" in str(path):
+        raise UserError(f"{str(path)!r}: not a file name (it holds a NUL byte)")
     name = Path(path).name.lower()
     suffix = Path(name).suffix
     if suffix not in SUFFIXES or (suffix == ".tar" and not name.endswith((".pth.tar", ".pt.tar"))):

@@ -127,5 +127,5 @@ def same_file(first: str | Path, second: str | Path) -> bool:
     """Return whether both names reach one file; False when either does not exist."""
     try:
         return os.path.samefile(first, second)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL byte in a name
         return False

@@ -36,6 +36,16 @@ class Command:
         return os.system, (self.command,)
 
 
+class Nested:
+    """Pickles as the call of a harmless name with such a call among its arguments."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return dict, ([("w", Command(self.command))],)
+
+
 def archive(entries: dict[str, bytes], **options) -> bytes:
     """Return a ZIP archive."""
     buffer = io.BytesIO()
@@ -59,6 +69,11 @@ def tensor_pickle(storage=b"torch\nFloatStorage", key=b"0", numel=4, offset=0, s
 
 def pth(pickled: bytes, storage: bytes = b"\0" * 16, **more) -> bytes:
     return archive({"a/data.pkl": pickled, "a/data/0": storage, "a/version": b"3\n", **more})
+
+
+def twice(name: str) -> bytes:
+    """Return an archive in whose directory an entry has the name of another."""
+    return pth(tensor_pickle(), **{f"{name[:-1]}1": b"\1" * 16}).replace(f"{name[:-1]}1".encode(), name.encode())
 
 
 def legacy(obj) -> bytes:
@@ -124,6 +139,10 @@ HOSTILE = {
     "no_end.pth": (pth(b"\x80\x02]"), "damaged"),
     "object_array.pth": (pth(pickle.dumps(np.array([{}], object), 2)), "cannot be converted"),
     "digits.pth": (pth(b"\x80\x02}\x8b\x10\x27\0\0" + b"\x7f" * 10_000 + b"K\x01s."), "of 79999 bits"),
+    "two_entries.pth": (twice("a/data/0"), "holds a/data/0 twice"),
+    "command_in_call.pth": (pth(pickle.dumps(Nested(f"touch {EVIL}"), 4)), "posix.system"),
+    "partial.pth": (pth(b"\x80\x02cfunctools\npartial\ncos\nsystem\n\x85R."), "functools.partial"),
+    "contains_itself.pth": (pth(b"\x80\x02}q\x00X\x01\x00\x00\x00wh\x00s."), "contains itself"),
     "two_pickles.pth": (archive({"a/data.pkl": b"\x80\x02}.", "b/data.pkl": b"\x80\x02}."}), "it has 2 data.pkl"),
     "no_space.pth": (pth(tensor_pickle(shape=(0, 2**47, 2**47), stride=(1, 1, 1))), "a tensor has the shape"),
     "unhashable.pth": (pth(b"\x80\x02}]K\x01s."), "as a key"),
@@ -163,9 +182,13 @@ HOSTILE = {
     "deep.safetensors": (header("{" * 100_000), "damaged header"),
     "list.safetensors": (header("{ ]"), "damaged header"),
     "short.safetensors": (header("{" + W + "}", data=b"\0" * 4), "cut off or damaged"),
+    "shape_float.safetensors": (header("{" + W.replace("[2]", "[2.0]") + "}", data=b"\0" * 8), "shape or offsets"),
+    "shape_nan.safetensors": (header("{" + W.replace("[2]", "[NaN]") + "}", data=b"\0" * 8), "shape or offsets"),
     "path.safetensors": (header("{" + W.replace('"w"', '"../../etc/passwd"') + "}", data=b"\0" * 8), "leads out"),
     "nul.safetensors": (header("{" + W.replace('"w"', r'"a\u0000b"') + "}", data=b"\0" * 8), "control characters"),
     "encrypted.ckpt": (b"\xd8\x5e\x3a\x7f" + b"\0" * 60, "encrypted"),
+    "negative_dims.ckpt": (value(b"w", dims=(2**64 - 1, 2**64 - 2)), "damaged"),
+    "negative_empty.ckpt": (value(b"w", dims=(2**64 - 1, 0), content=b""), "the shape of w"),
     "size.ckpt": (value(b"w", dims=(3,)), "not 12"),
     "huge_dims.ckpt": (value(b"w", dims=(2**60, 2**60)), "damaged"),
     "no_space.ckpt": (value(b"w", dims=(0, 2**62), content=b""), "the shape of w"),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
+from convert.__main__ import main
 from convert.single import convert_file
 from tests.convert.checkpoints import ROOT, cli, write_ckpt, write_pth
 
@@ -37,6 +38,8 @@ def test_places_that_cannot_be(tmp_path):
         (path, tmp_path / "b.txt", "must end in"),
         (tmp_path / "none.pth", tmp_path / "b.ckpt", "no such file"),
         (tmp_path / "pipe.pth", tmp_path / "b.ckpt", "not a regular file"),
+        ("a\0b.pth", tmp_path / "b.ckpt", "NUL byte"),
+        (path, "a\0b.ckpt", "NUL byte"),
     ]:
         with pytest.raises(UserError, match=says):
             convert_file(source, target)
@@ -95,3 +98,22 @@ def test_json_report_is_written_whole(tmp_path):
     assert done.returncode == 0, done.stderr
     (entry,) = json.loads((tmp_path / "r.json").read_text())["files"]
     assert entry["renamed"] == {"bn.running_mean": "bn.moving_mean", "bn.running_var": "bn.moving_variance"}
+
+
+def test_a_report_never_takes_the_place_of_a_checkpoint(tmp_path):
+    path = write_pth(tmp_path / "a.pth", {"w": np.ones(2, np.float32)})
+    (tmp_path / "folder").mkdir()
+    os.link(path, tmp_path / "hard.json")
+    data, target = path.read_bytes(), tmp_path / "b.ckpt"
+    for report in (path, target, path / "r.json", tmp_path / "hard.json", tmp_path / "folder"):
+        with pytest.raises(UserError, match=r"--report .*(lies within it|is a folder)"):
+            main(["convert", str(path), str(target), "--report", str(report)])
+    assert path.read_bytes() == data and not target.exists()
+
+
+def test_a_link_as_target_is_replaced_not_followed(tmp_path):
+    path = write_pth(tmp_path / "a.pth", {"w": np.ones(2, np.float32)})
+    (tmp_path / "precious").write_bytes(b"1")
+    os.symlink(tmp_path / "precious", tmp_path / "b.ckpt")
+    convert_file(path, tmp_path / "b.ckpt")
+    assert (tmp_path / "precious").read_bytes() == b"1" and not (tmp_path / "b.ckpt").is_symlink()

@@ -63,6 +63,12 @@ def test_backbone_and_classifier_in_two_files_become_one_and_two_again(tmp_path,
         assert_same(content(file), part)
     with pytest.raises(UserError, match="--beside FILE"):
         bring_in("ssda", theirs[0], ours)
+    with pytest.raises(UserError, match="is the source itself"):
+        bring_in("ssda", theirs[0], theirs[1], beside=theirs[1])
+    with pytest.raises(UserError, match="is the source itself"):
+        take_out("ssda", ours, back[0], beside=ours)
+    with pytest.raises(UserError, match="named for both files"):
+        take_out("ssda", ours, back[0], beside=back[0])
     with pytest.raises(UserError, match="is one file"):
         take_out("s3d", ours, back[0], beside=back[1])
     with pytest.raises(UserError, match="is no ssda checkpoint"):
