@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 TITLES: dict[Row, str] = {
     "no_kd": "labelled images only",
     "raw_kd": "distillation, no anchors",
-    "finetune": "stage 1, then labelled images",
-    "kd": "stage 1, then distillation",
+    "finetune": "module 1, then labelled images",
+    "kd": "module 1, then distillation",
     "no_anchor": "AuG-KD without anchors",
     "no_mixup": "AuG-KD without mixing",
 }
@@ -55,7 +55,10 @@ class AugKD:
 
     @staticmethod
     def stages(config: Config) -> list[Stage]:
-        """Return teacher, datafree, anchor and mixup, then the stages of ``method.rows``.
+        """Return teacher, datafree and anchor, the students to compare with (``method.rows``, ``search``), then mixup.
+
+        The last stage is what a method is judged by.
+
 
         Raises:
             UserError: If the configuration lacks the labelled images of the student's domain, or a teacher's source.
@@ -69,13 +72,13 @@ class AugKD:
             missing = "data.source to train the teacher on, or method.teacher.steps: 0 and a teacher's file"
             raise UserError(f"{config.name}: method augkd needs {missing}")
         _check_sizes(config)
+        modules = [teacher_stage(config), datafree_stage(config), anchor_stage(config)]
         rows = [row_stage(config, row) for row in config.method.rows]
-        stages = [datafree_stage(config), anchor_stage(config), mixup_stage(config, "mixup", "AuG-KD"), *rows]
-        return [teacher_stage(config), *stages, *search_stages(config)]
+        return [*modules, *rows, *search_stages(config), mixup_stage(config, "mixup", "AuG-KD")]
 
 
 def teacher_stage(config: Config) -> Stage:
-    """Return the training of the teacher on its own domain (stage 0)."""
+    """Return the training of the teacher on its own domain."""
     teacher = config.method.teacher
     steps = config.train.steps if teacher.steps is None else teacher.steps
     decay = 0.0 if teacher.ignore_weight_decay else teacher.weight_decay

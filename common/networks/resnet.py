@@ -31,6 +31,8 @@ class ResNetConfig(ClassifierBase):
     def _only_bottlenecks(cls, asked: int, info: ValidationInfo) -> int:
         if asked != cls.model_fields[info.field_name].default and info.data.get("depth", 34) < 50:
             raise ValueError("needs bottlenecks: depth 50, 101 or 152")
+        if info.field_name == "group_width" and asked * info.data.get("width", 64) < 64:
+            raise ValueError("leaves no channel inside: width times group_width must be 64 at least")
         return asked
 
     def any_size(self) -> bool:

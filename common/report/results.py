@@ -19,9 +19,9 @@ def stages_of(runs: Sequence[Run]) -> dict[str, str]:
     The method's last row carries the method's name: it is what the method is judged by.
     """
     titles = {row.stage: row.title for run in runs for row in run.rows}
-    last = next(reversed(titles), "")
-    if last and not last.startswith(BASELINES):
-        titles[last] = f"{runs[0].config['method']['name'].upper()}: {titles[last]}"
+    last, method = next(reversed(titles), ""), runs[0].config["method"]["name"]
+    if last and not last.startswith(BASELINES) and method not in titles[last].lower().replace("-", ""):
+        titles[last] = f"{method.upper()}: {titles[last]}"
     return titles
 
 

@@ -1,5 +1,6 @@
 """Scores over seeds: mean, spread, and the verdict of rung P4."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,15 @@ def test_names_say_what_sets_runs_apart() -> None:
     assert results.labels([run("fake", 0, 1.0), run("fake", 0, 1.0, "two")]) == ["one fake", "two fake"]
     both = [run("fake", 0, 1.0), run("fake", 1, 1.0, "two")]
     assert results.labels(both) == ["one fake seed 0", "two fake seed 1"]
+
+
+@pytest.mark.parametrize(
+    ("method", "title", "shown"),
+    [("ddm", "student", "DDM: student"), ("s3d", "S3D", "S3D"), ("augkd", "AuG-KD", "AuG-KD")],
+)
+def test_the_last_row_says_once_which_method_it_is(method: str, title: str, shown: str) -> None:
+    """Where its title does so already, nothing is put before it."""
+    finished = run("fake", 0, 10.0)
+    row = replace(finished.rows[0], title=title)
+    config = {**finished.config, "method": {"name": method}}
+    assert results.stages_of([replace(finished, config=config, rows=[row])]) == {"student": shown}

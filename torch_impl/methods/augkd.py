@@ -32,7 +32,7 @@ class LatentObjective(Objective):
 
 
 class AnchorLearning(LatentObjective):
-    """Stage 2: the anchor network moves a latent vector to where the teacher is sure of its label."""
+    """Module 2: the anchor network moves a latent vector to where the teacher is sure of its label."""
 
     ROLES = ("teacher", "generator", "encoder")
 
@@ -141,7 +141,7 @@ class Distilled(DistillingObjective):
 
 
 class MixupLearning(DistillingObjective):
-    """Stage 3: the student learns from real images and from mixtures of them with the images of their anchors."""
+    """Module 3: the student learns from real images and from mixtures of them with the images of their anchors."""
 
     ROLES = ("teacher", "generator", "encoder", "anchor")
 

@@ -1,4 +1,4 @@
-"""Learning without data (AuG-KD, stage 1; Tang et al., ICLR 2024): generator, student and encoder in turn."""
+"""Learning without data (AuG-KD, module 1; Tang et al., ICLR 2024): generator, student and encoder in turn."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
