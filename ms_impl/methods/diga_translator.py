@@ -9,6 +9,7 @@ from mindspore import Tensor, ops
 from common.networks.translator import CriticsConfig, TranslatorConfig, Vgg19Config
 from ms_impl.nets import build_network
 from ms_impl.nets.training import set_mode
+from ms_impl.nets.vgg19 import Vgg19
 from ms_impl.objective import Objective
 from ms_impl.translation import critic_loss, edge_loss, generator_loss, mean_distance, perceptual_loss
 from ms_impl.weights import set_weights
@@ -18,7 +19,12 @@ _PARTS = ("loss", "adversarial", "cycle", "edge", "perceptual", "reconstruction"
 
 
 class TranslatorTraining(Objective):
-    """Discriminators first, then the generators against the discriminators as they are then."""
+    """Discriminators first, then the generators against the discriminators as they are then.
+
+    Attributes:
+        critics: The discriminators of both directions.
+        features: VGG-19 of the perceptual loss; None where that has no weight.
+    """
 
     def __init__(
         self, config: Any, backend: Any, frozen: Mapping[str, Mapping[str, np.ndarray]] | None = None
@@ -28,10 +34,7 @@ class TranslatorTraining(Objective):
         self.options = config.method.translator
         critics = build_network(CriticsConfig(width=self.options.width), 0, config.seed)
         self._critics = self.further("critics", critics, config.optim)
-        self.features = build_network(Vgg19Config(), 0, config.seed)
-        if self.options.vgg:
-            set_weights(self.features, backend.load(self.options.vgg), str(self.options.vgg))
-        set_mode(self.features, False)
+        self.features = self._perceptual_network() if self.options.lambda_perceptual else None
         self._judge = self.differentiated(self.judge, self._critics)
 
     def network_config(self) -> TranslatorConfig:
@@ -87,3 +90,10 @@ class TranslatorTraining(Objective):
         total = options.lambda_adversarial * fooled + options.lambda_cycle * cycle + options.lambda_edge * edge
         total = total + options.lambda_perceptual * looks + options.lambda_self * again
         return total, fooled, cycle, edge, looks, again
+
+    def _perceptual_network(self) -> Vgg19:
+        features = build_network(Vgg19Config(), 0, self.config.seed)
+        if self.options.vgg:
+            set_weights(features, self.backend.load(self.options.vgg), str(self.options.vgg))
+        set_mode(features, False)
+        return features

@@ -25,7 +25,7 @@ def configuration(network: str, method: dict[str, Any], **held: bool) -> Config:
             "input": {"std": (128.0, 128.0, 128.0)},
             "network": {"activation": "softplus", "init": "kaiming", **NETWORKS[network], **held},
             "optim": {"lr": 0.05, "repeats": {"layer?.*.conv1.weight": 2}},
-            "method": {"name": "diga", "translator": {"width": 4}, **method},
+            "method": {"name": "diga", "translator": {"width": 4, "lambda_perceptual": 0.0}, **method},
         }
     )
 

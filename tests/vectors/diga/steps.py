@@ -132,7 +132,8 @@ def _translator(vector: Vector, backend, limits: Limits, dtype: type) -> Iterato
     objective = backend.build(config, "diga_translator")
     fill_both_directions(side, objective.network)
     fill_both_directions(side, objective.critics)
-    filled(side, objective.features, "vgg.")
+    if objective.features is not None:
+        filled(side, objective.features, "vgg.")
     batch = {
         "source_image": rgb(arrays["src_u8_bgr"]),
         "target_image": rgb(arrays["tgt_u8_bgr"]),
