@@ -24,6 +24,20 @@ def paste_mask(label: np.ndarray, chosen: Sequence[int]) -> np.ndarray:
     return np.isin(label, (*chosen, IGNORED)).astype(np.uint8)
 
 
+def paste_masks(labels: Sequence[np.ndarray], chosen: Sequence[Sequence[int]]) -> np.ndarray:
+    """Return (N, H, W) uint8, ``paste_mask`` of each label; 0 everywhere where no label of the batch shows a class.
+
+    The official code leaves that case undefined: images of which nothing is known are not worth pasting.
+
+    Args:
+        labels: N of (H, W) integers.
+        chosen: Classes of each.
+    """
+    masks = np.stack([paste_mask(label, some) for label, some in zip(labels, chosen)])
+    known = any((label != IGNORED).any() for label in labels)
+    return masks if known else np.zeros_like(masks)
+
+
 def label_edges(label: np.ndarray) -> np.ndarray:
     """Return (..., H, W) uint8, 1 near the boundary of two classes (the structure loss of DiGA's translator).
 

@@ -51,7 +51,7 @@ def class_means(feature: Tensor, logits: Tensor, label: Tensor | None = None) ->
 
 
 def follow_centroids(
-    centroids: Tensor, counts: Tensor, means: Tensor, valid: Tensor, momentum: float | None
+    centroids: Tensor, counts: Tensor, means: Tensor, valid: Tensor, momentum: float | None, mean_below: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Return the centroids after one update an image and class, images in order.
 
@@ -61,13 +61,13 @@ def follow_centroids(
         means: (N, K, D), of ``class_means``.
         valid: (N, K) bool.
         momentum: m of the moving average ``(1 - m) * c + m * v``; None: the mean ``(c * n + v) / (n + 1)``.
+        mean_below: A class with fewer updates takes the mean in any case.
     """
     for index in range(means.shape[0]):
         vectors, counted = means[index], valid[index]
-        if momentum is None:
-            moved = (centroids * counts.expand_dims(1) + vectors) / (counts.expand_dims(1) + 1.0)
-        else:
-            moved = (1.0 - momentum) * centroids + momentum * vectors
+        mean = (centroids * counts.expand_dims(1) + vectors) / (counts.expand_dims(1) + 1.0)
+        moved = mean if momentum is None else (1.0 - momentum) * centroids + momentum * vectors
+        moved = ops.where((counts < mean_below).expand_dims(1), mean, moved)
         centroids = ops.where(counted.expand_dims(1), moved, centroids)
         counts = ops.where(counted, ops.minimum(counts + 1.0, _MOST), counts)
     return centroids, counts

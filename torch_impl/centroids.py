@@ -52,7 +52,7 @@ def class_means(feature: Tensor, logits: Tensor, label: Tensor | None = None) ->
 
 
 def follow_centroids(
-    centroids: Tensor, counts: Tensor, means: Tensor, valid: Tensor, momentum: float | None
+    centroids: Tensor, counts: Tensor, means: Tensor, valid: Tensor, momentum: float | None, mean_below: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Return the centroids after one update an image and class, images in order.
 
@@ -62,12 +62,12 @@ def follow_centroids(
         means: (N, K, D), of ``class_means``.
         valid: (N, K) bool.
         momentum: m of the moving average ``(1 - m) * c + m * v``; None: the mean ``(c * n + v) / (n + 1)``.
+        mean_below: A class with fewer updates takes the mean in any case.
     """
     for vectors, counted in zip(means.unbind(0), valid.unbind(0)):
-        if momentum is None:
-            moved = (centroids * counts.unsqueeze(1) + vectors) / (counts.unsqueeze(1) + 1.0)
-        else:
-            moved = (1.0 - momentum) * centroids + momentum * vectors
+        mean = (centroids * counts.unsqueeze(1) + vectors) / (counts.unsqueeze(1) + 1.0)
+        moved = mean if momentum is None else (1.0 - momentum) * centroids + momentum * vectors
+        moved = torch.where((counts < mean_below).unsqueeze(1), mean, moved)
         centroids = torch.where(counted.unsqueeze(1), moved, centroids)
         counts = torch.where(counted, (counts + 1.0).clamp(max=_MOST), counts)
     return centroids, counts

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from common.class_mixing import half_of_classes, label_edges, paste_mask
+from common.class_mixing import half_of_classes, label_edges, paste_masks
 from common.data.crops import Crop, accepted_crop, flip_and_crop
 from common.data.transforms import normalise, resize_label
 from common.methods.samples import Draws, stack_images, stack_labels
@@ -108,10 +108,10 @@ class Batches:
         return np.stack(views)
 
     def masks(self, labels: list[np.ndarray], step: int, purpose: str) -> np.ndarray:
-        """Return (N, H, W) uint8, 1 on half of the classes of each label and on what is ignored."""
+        """Return (N, H, W) uint8, 1 on half of the classes of each label and on what is ignored (``paste_masks``)."""
         places = self._places(step, len(labels))
-        chosen = (half_of_classes(one, self.draws.at(purpose, place)) for one, place in zip(labels, places))
-        return np.stack([paste_mask(label, some) for label, some in zip(labels, chosen)])
+        chosen = [half_of_classes(one, self.draws.at(purpose, place)) for one, place in zip(labels, places)]
+        return paste_masks(labels, chosen)
 
     def noise(self, images: int, step: int, *names: str) -> Batch:
         """Return ``NAME_noise`` for networks with dropout; nothing for others. Views need it for twice the images."""

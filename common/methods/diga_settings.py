@@ -50,6 +50,7 @@ class CentroidSettings(Strict):
 
     passes: PositiveInt = 5  # over the images, for the first centroids
     momentum: Fraction | None = 1e-4  # of the updates in self-training; None: a running mean
+    mean_below: NonNegativeInt = 0  # a class with fewer updates takes the mean; the code knows 100, switched off
     recompute: bool = False  # anew before every round, instead of once
 
 

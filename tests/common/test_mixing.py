@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from common.class_mixing import half_of_classes, paste_masks
 from common.draws import generator
 from common.mixing import Box, box_mask, class_mask, cutmix_box, draw_mask, fixed_area_box, mix
 
@@ -104,3 +105,21 @@ def test_classmix_takes_half_of_the_classes(present: int, chosen: int) -> None:
 def test_classmix_of_nothing_keeps_the_target() -> None:
     """A source label without a valid pixel has nothing to give."""
     assert draw_mask(generator(3), np.full((4, 4), 255, np.uint8), "classmix").all()
+
+
+def test_half_of_the_classes_are_pasted_and_what_is_ignored_goes_along() -> None:
+    """Rounded down, 255 counted: of one class none, of one class and 255 one of the two."""
+    alone, ignored = np.full((2, 3), 4, np.uint8), np.full((2, 3), 255, np.uint8)
+    both = np.array([[4, 4, 255], [4, 255, 255]], np.uint8)
+    drawn = [[half_of_classes(one, generator(seed, "half")) for seed in range(20)] for one in (alone, ignored, both)]
+    assert set(drawn[0]) == set(drawn[1]) == {()} and set(drawn[2]) == {(4,), (255,)}
+    assert len(half_of_classes(LABEL, generator(0, "half"))) == 4
+    assert not paste_masks([alone], [()]).any()
+    assert np.array_equal(paste_masks([both, both], [(), (4,)]), [both == 255, np.ones((2, 3))])
+
+
+def test_a_batch_without_any_known_pixel_pastes_nothing() -> None:
+    """One image of which nothing is known is pasted as a whole, unless all are such."""
+    known, ignored = np.full((2, 3), 4, np.uint8), np.full((2, 3), 255, np.uint8)
+    assert not paste_masks([ignored, ignored], [(), (255,)]).any()
+    assert np.array_equal(paste_masks([ignored, known], [(), ()]), [np.ones((2, 3)), np.zeros((2, 3))])

@@ -164,11 +164,13 @@ class ConsensusTraining(Distillation):
 
     def _remember(self, target: Tensor, target_counts: Tensor, source: Tensor, source_counts: Tensor) -> None:
         """Move the centroids, by the target's vectors first; those of all ranks count, in the order of the ranks."""
-        momentum = self.options.centroids.momentum
+        memory = self.options.centroids
         for means, valid in ((target, target_counts), (source, source_counts)):
             if not self.alone:
                 means, valid = self._of_all_ranks(means), self._of_all_ranks(valid.float()) > 0.5
-            self.centroids, self.counts = follow_centroids(self.centroids, self.counts, means, valid, momentum)
+            self.centroids, self.counts = follow_centroids(
+                self.centroids, self.counts, means, valid, memory.momentum, memory.mean_below
+            )
 
     def _of_all_ranks(self, values: Tensor) -> Tensor:
         """Return (ranks * N, ...) of every rank's (N, ...)."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from common.class_mixing import paste_mask
+from common.class_mixing import paste_masks
 from tests.twins import twin
 from tests.vectors import Check, Vector
 from tests.vectors.diga.cases import cases
@@ -35,21 +35,16 @@ def class_mean_vectors(vector: Vector, backend) -> Iterator[Check]:
 
 
 def centroid_update(vector: Vector, backend) -> Iterator[Check]:
-    """Updates of the memory, one vector after the other.
-
-    A mean that the official flag ``start_mean`` forces while a class has few updates is the same mean.
-    """
+    """Updates of the memory, one vector after the other; the official flag ``start_mean`` holds for 100 updates."""
     side = twin(backend.name)
     for case, arrays, params in cases(vector):
         centroids, counts = side.tensor(arrays["centroids_in"]), side.tensor(arrays["counts_in"])
+        momentum = None if params["mode"] == "mean" else params["momentum"]
         for number, vector_in in zip(arrays["ids"], arrays["vectors"]):
             means, valid = np.zeros_like(arrays["centroids_in"])[None], np.zeros((1, len(arrays["counts_in"])), bool)
             means[0, number], valid[0, number] = vector_in, vector_in.sum() != 0
-            early = params.get("start_mean") and side.numpy(counts)[number] < 100
-            momentum = None if params["mode"] == "mean" or early else params["momentum"]
-            centroids, counts = side.module("centroids").follow_centroids(
-                centroids, counts, side.tensor(means), side.tensor(valid), momentum
-            )
+            one = (side.tensor(means), side.tensor(valid), momentum, 100 if params.get("start_mean") else 0)
+            centroids, counts = side.module("centroids").follow_centroids(centroids, counts, *one)
         yield Check(f"{case} centroids", side.numpy(centroids), arrays["centroids_out"], MEMORY)
         yield Check(f"{case} counts", side.numpy(counts), arrays["counts_out"], kind="exact")
 
@@ -77,10 +72,7 @@ def mixing(vector: Vector, backend) -> Iterator[Check]:
     paste = side.module("centroids").paste
     for case, arrays, params in cases(vector):
         label = arrays["slabel"]
-        masks = {
-            name: np.stack([paste_mask(one, chosen) for one, chosen in zip(label, params[f"{name}_sampled"])])
-            for name in ("crdo", "dacs")
-        }
+        masks = {name: paste_masks(label, params[f"{name}_sampled"]) for name in ("crdo", "dacs")}
         for name, mask in masks.items():
             yield Check(f"{case} {name} mask", mask, arrays[f"{name}_mask"], kind="exact")
         for mask, above, below, want in (

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.class_mixing import paste_mask
+from common.class_mixing import paste_masks
 from common.config import Config
 from common.data.transforms import normalise
 from common.schedules import teacher_momentum
@@ -112,14 +112,14 @@ def step_batch(
     per_step = count * (translated + selftraining)
     chosen = vector.params["sampled_classes"][step * per_step : (step + 1) * per_step]
     if translated:
-        batch["source_mask"] = _masks(label, chosen[:count])
+        batch["source_mask"] = paste_masks(label, chosen[:count])
     if not selftraining:
         return batch if target is None else batch | {"target_seen": rgb(target)}
     return batch | {
         "target_image": rgb(target),
         "target_label": arrays["tgt_label"].astype(np.int32),
         "target_strong": _strong(target, config, beta, dtype),
-        "target_mask": _masks(label, chosen[-count:]),
+        "target_mask": paste_masks(label, chosen[-count:]),
     }
 
 
@@ -133,10 +133,6 @@ def _strong(bgr: np.ndarray, config: Config, beta: float, dtype: type) -> np.nda
     rows = (normalise(np.ascontiguousarray(one.transpose(1, 2, 0)[..., ::-1]), config.input) for one in bgr)
     images = [one.astype(dtype) for one in rows]
     return np.stack([blend(x, np.clip(0.5 * x[::-1] + 0.3, 0, 1), beta) for x in images])
-
-
-def _masks(labels: np.ndarray, chosen: list[list[int]]) -> np.ndarray:
-    return np.stack([paste_mask(label, some) for label, some in zip(labels, chosen)])
 
 
 def _of_direction(name: str, value: np.ndarray) -> np.ndarray:

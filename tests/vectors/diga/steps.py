@@ -92,7 +92,7 @@ def _run(
             yield from _labels("feat_pseudo", found, vector, limits)
             yield from _labels("tlabelv_pseudo", kept, vector, limits)
         losses = _losses(side, objective.step(batch, vector.params["lr"][step][0]))
-        losses["seg"] += losses.get("mixed", 0.0)  # the official variable holds both
+        losses["seg"] += losses.get("mixed", 0.0) * _holds_both(vector.params, step)
         yield from _compared(vector, losses, step, limits)
         state = _canonical(vector, side, objective)
         first = first or state
@@ -166,6 +166,14 @@ def _values(vector: Vector, state: dict, when: str, value: float, buffer: float)
         yield Check(f"buf{when} {name}", state[name].ravel()[:32], want, buffer)
     for name, want in vector.stored(f"ema{when}|"):
         yield Check(f"ema{when} {name}", _sampled(state[name]), want, value)
+
+
+def _holds_both(params: dict, step: int) -> bool:
+    """Return whether the official loss of the source includes that of the mixed images, which the total tells."""
+    stored = params["losses"][step]
+    distil = next((stored[name] for name in ("loss_distil", "loss_s_distil") if name in stored), 0.0)
+    rest = stored["total_loss"] - stored["loss_semseg"] - params.get("lambda_distil", 0.5) * distil
+    return abs(rest) <= abs(rest - stored.get("loss_crossmix_semseg", 0.0))
 
 
 def _deltas(vector: Vector, first: dict, last: dict, limits: Limits) -> Iterator[Check]:
