@@ -42,7 +42,13 @@ def whole(config, backends, tmp_path_factory) -> tuple[dict[str, np.ndarray], di
     return final(place, TRAINED, PARTS), backends["torch"].build(config, "diga_warmup").state()["model"]
 
 
-@pytest.mark.parametrize(("stage", "first"), [("warmup", "mindspore"), ("round1/selftrain", "torch")])
+@pytest.mark.parametrize(
+    ("stage", "first"),
+    [
+        pytest.param("warmup", "mindspore", marks=pytest.mark.exhaustive),
+        ("round1/selftrain", "torch"),
+    ],
+)
 def test_goes_on_with_the_other_framework(config, backends, whole, tmp_path, stage, first):
     after = hand_over(config, backends, TRAINED, stage, first, tmp_path)
     (want, start), got = whole, final(after, TRAINED, PARTS)

@@ -24,7 +24,7 @@ EXHAUSTIVE = (
     *("train_ape_resnet34", "train_ent_resnet34", "train_mme_resnet34", "train_stage1_resnet34"),
     *("train_stage2_resnet34",),
     *("step_mixup_dropout", "step_mixup_no_anchor", "step_mixup_normalize_only", "step_mixup_teacher_only"),
-    *("step_df.", "step_kd", "step_selftrain_gta.", "step_warmup_gta."),
+    *("step_df.", "step_kd", "step_selftrain_gta.", "step_warmup_gta", "deeplab16.npz"),
 )
 
 
