@@ -12,6 +12,7 @@ from common.pictures import captioned, coloured, read_png, sheet, write_png
 from common.report.tables import Table
 
 _PICTURES = 4
+_VISIBLE = 128  # a differing pixel marks those within this part of the width
 
 
 @dataclass
@@ -103,7 +104,7 @@ class Disagreement:
         }
 
     def pictures(self, image: Callable[[int], np.ndarray]) -> dict[str, np.ndarray]:
-        """Return file name -> picture of the images that differ most: image, both label maps, the pixels that differ.
+        """Return file name -> picture of the images that differ most: image, both label maps, where they differ.
 
         Args:
             image: Index -> (H, W, 3) uint8 RGB at the size of the label maps.
@@ -123,7 +124,7 @@ class Disagreement:
 
     def _row(self, image: np.ndarray, first: np.ndarray, second: np.ndarray) -> list[np.ndarray]:
         """Return the pictures of an image on which two evaluations differ."""
-        where = np.where((first != second)[..., None], np.uint8([210, 30, 30]), np.uint8([230, 230, 230]))
+        where = np.where(_grown(first != second)[..., None], np.uint8([210, 30, 30]), np.uint8([230, 230, 230]))
         return [image, *(coloured(one, self._classes.palette()) for one in (first, second)), where]
 
     def _compared(self, prediction: np.ndarray) -> np.ndarray:
@@ -141,6 +142,15 @@ class Disagreement:
 
     def _place(self, name: str | None, index: int) -> Path:
         return self._folder / f"{name}_{index:06d}.png"
+
+
+def _grown(places: np.ndarray) -> np.ndarray:
+    """Return (H, W) bool, true near a true pixel too: on a large map a single one could not be seen."""
+    reach = places.shape[1] // _VISIBLE
+    for axis in range(2):
+        edges = [(reach, reach) if one == axis else (0, 0) for one in range(2)]
+        places = np.lib.stride_tricks.sliding_window_view(np.pad(places, edges), 2 * reach + 1, axis).any(-1)
+    return places
 
 
 class ClassDisagreement(Disagreement):

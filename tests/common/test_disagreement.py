@@ -41,6 +41,17 @@ def test_pictures_show_where(tmp_path):
     assert picture.ndim == 3 and (picture == np.uint8([210, 30, 30])).all(-1).sum() == 3
 
 
+def test_a_single_pixel_can_be_seen_on_a_large_map(tmp_path):
+    found = Disagreement(tmp_path, CLASSES)
+    labels = np.zeros((40, 256), np.uint8)
+    found.watcher("torch")(0, labels, labels)
+    other = labels.copy()
+    other[0, 9] = 1
+    found.watcher("onnx")(0, other, labels)
+    (picture,) = found.pictures(lambda index: np.full((40, 256, 3), 9, np.uint8)).values()
+    assert (picture == np.uint8([210, 30, 30])).all(-1).sum() == 3 * 5  # at the upper border
+
+
 def test_equal_evaluations_have_no_pictures(tmp_path):
     found = compared(tmp_path, [0, 0])
     assert found.pictures(lambda index: np.zeros((4, 5, 3), np.uint8)) == {}
