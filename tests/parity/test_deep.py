@@ -22,9 +22,16 @@ NETWORKS = {  # name -> (configuration, settings)
     "alexnet": (DIGITS, [PLAIN.format("alexnet", "predictor"), "data.val.size=[63, 64]"]),
     "vgg-16, deep predictor": (DIGITS, [PLAIN.format("vgg16", "predictor_deep"), "data.val.size=[32, 32]"]),
     "deeplabv2-18": (DDM, ["network.depth=18", "network.width=4"]),
+    "deeplabv2_se": (DDM, ["network={name: deeplabv2_se, depth: 18, width: 8, head_channels: 16, groups: 4}"]),
     "mit, segformer head": (DDM, [MIT.format("segformer")]),
+    "mit, daformer head": (DDM, [MIT.format("daformer")]),
     "resnet-10": (DIGITS, ["network.width=8"]),
+    "resnet-34, deep predictor": (DIGITS, ["network={name: resnet, depth: 34, width: 4, head: predictor_deep}"]),
     "mobilenet_v2": (DIGITS, ["network={name: mobilenet_v2}"]),
+    "mobilenet_v3": (DIGITS, ["network={name: mobilenet_v3, width: 0.5}"]),
+    "mobilenet_v3, large": (DIGITS, ["network={name: mobilenet_v3, size: large, width: 0.25}"]),
+    "efficientnet_b0": (DIGITS, ["network={name: efficientnet_b0}"]),
+    "shufflenet_v2": (DIGITS, ["network={name: shufflenet_v2, width: x0_5}"]),
 }
 LIGHT = ("alexnet",)  # the others take up to two minutes each; tests/convert/test_verify.py has deeplabv2-18
 CASES = [pytest.param(name, marks=() if name in LIGHT else pytest.mark.exhaustive) for name in NETWORKS]
