@@ -29,6 +29,22 @@ NETWORKS = {  # name -> (description, options, pixels)
     "vgg16": (VGG16Config, {**PLAIN, "grid": 2, "head": "linear"}, 64),
 }
 SMOOTH = {"activation": "softplus", "pool": "average"}
+PUBLISHED = {  # torchvision's name -> description, numbers in all parameters
+    "resnet18": ({"depth": 18}, 11_689_512),
+    "resnet34": ({"depth": 34}, 21_797_672),
+    "resnet50": ({"depth": 50}, 25_557_032),
+    "resnet101": ({"depth": 101}, 44_549_160),
+    "resnet152": ({"depth": 152}, 60_192_808),
+    "resnext50_32x4d": ({"depth": 50, "groups": 32, "group_width": 4}, 25_028_904),
+    "resnext101_32x8d": ({"depth": 101, "groups": 32, "group_width": 8}, 88_791_336),
+    "wide_resnet50_2": ({"depth": 50, "group_width": 128}, 68_883_240),
+    "wide_resnet101_2": ({"depth": 101, "group_width": 128}, 126_886_696),
+}
+THIN = {
+    "resnet152": {"depth": 152},
+    "resnext": {"depth": 50, "groups": 4, "group_width": 16},
+    "wide": {"depth": 50, "group_width": 128},
+}
 
 
 def pair(name: str, **options):
@@ -134,6 +150,29 @@ def test_the_last_transfer_mixes_the_pooled_features(side):
     _, after = assistants(side, network, arrays, 4, "assistant")
     share = arrays["mix"][3][:, None]
     assert_close("features", after, share * side.numpy(labelled) + (1 - share) * before, GRADIENT)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_residual_network_has_its_parameters(name):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    own, count = PUBLISHED[name]
+    with torch.device("meta"):  # shapes without numbers
+        network = twin("torch").nets.NETWORKS["resnet"](ResNetConfig(**own), 1000)
+    assert sum(parameter.numel() for parameter in network.parameters()) == count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", THIN)
+def test_deep_wide_and_parted_residual_networks_agree(name):
+    """Bottlenecks with an eighth of the channels, in evaluation mode; 152 layers of batch statistics multiply noise."""
+    need_both()
+    images = generator(0, "classifiers", name).standard_normal((IMAGES, 3, 20, 12), np.float32)
+    outputs = []
+    for side in map(twin, ("torch", "mindspore")):
+        network = side.nets.build_network(ResNetConfig(**THIN[name], width=8, stem="small"), CLASSES)
+        side.fill(network, "torch")
+        outputs.append(side.numpy(network(side.tensor(images))[-1]))
+    assert_close(name, outputs[1], outputs[0], LOGITS)
 
 
 def assistants(side, network, arrays: dict, points: int, own: str) -> list[np.ndarray]:
