@@ -146,7 +146,8 @@ class _Adam:
         self._moment1, self._moment2 = (
             [_buffer(one.shape, f"{kind}.{one.name}") for one in parameters] for kind in ("moment1", "moment2")
         )
-        self._apply = Compiled(_adam_update(parameters, self._moment1, self._moment2, config), compile)
+        weights = (parameters, self._moment1, self._moment2)
+        self._apply = Compiled(_over(_adam_update(config), *map(ParameterTuple, weights), compile), compile)
         self._steps = 0
 
     def update(self, gradients: Sequence[Tensor], lr: float) -> None:
@@ -174,29 +175,54 @@ class _Adam:
         return {"moment1": self._moment1, "moment2": self._moment2}
 
 
-def _adam_update(
-    parameters: Sequence[Parameter], moment1: Sequence[Parameter], moment2: Sequence[Parameter], config: OptimConfig
-) -> Callable:
-    """Return the update of one step.
+def _over(
+    update: Callable[..., Tensor], weights: ParameterTuple, first: ParameterTuple, second: ParameterTuple, compile: bool
+) -> Callable[..., Tensor]:
+    """Return the update of all parameters from that of one: a map in a graph, for which see ``averaging``, or a loop.
+
+    Args:
+        update: Takes three scalars, a parameter, its two moments and its gradient.
+        weights: All parameters.
+        first: Their first moments.
+        second: Their second moments.
+        compile: Whether a graph will be made of it.
+    """
+    each, over = ops.MultitypeFuncGraph("update"), ops.HyperMap()
+    each.register(*["Tensor"] * 7)(update)
+
+    def graph(a: Tensor, b: Tensor, c: Tensor, *gradients: Tensor) -> Tensor:
+        over(ops.partial(each, a, b, c), weights, first, second, gradients)
+        return a
+
+    def loop(a: Tensor, b: Tensor, c: Tensor, *gradients: Tensor) -> Tensor:
+        for p, m, v, g in zip(weights, first, second, gradients):
+            update(a, b, c, p, m, v, g)
+        return a
+
+    return graph if compile else loop
+
+
+def _adam_update(config: OptimConfig) -> Callable[..., Tensor]:
+    """Return the update of one parameter.
 
     The fused kernel computes ``p -= rate * m / (sqrt(v) + eps)`` once its own betas are 1: moments stay as given.
     Given ``lr * sqrt(c2) / c1`` and ``eps * sqrt(c2)``, where ``c = 1 - beta ** step``, that is PyTorch's
     ``p -= lr / c1 * m / (sqrt(v / c2) + eps)``. Its own moments would not do: in float32 1 - 0.999 is wrong by 5e-5.
     """
-    weights, first, second = ParameterTuple(parameters), ParameterTuple(moment1), ParameterTuple(moment2)
     kernel, one, zero = ops.Adam(), _scalar(1.0), _scalar(0.0)
     (beta1, beta2), decay, decoupled = config.betas, config.weight_decay, config.name == "adamw"
     new1, new2 = 1.0 - beta1, 1.0 - beta2  # here, in double: a graph would subtract in float32
 
-    def update(rate: Tensor, eps: Tensor, kept: Tensor, *gradients: Tensor) -> Tensor:
-        for p, m, v, g in zip(weights, first, second, gradients):
-            if decay and decoupled:
-                ops.assign(p, p * kept)
-            elif decay:
-                g = g + p * decay
-            ops.assign(m, m * beta1 + g * new1)  # Tensor.mul_ and add_ change nothing on the CPU
-            ops.assign(v, v * beta2 + ops.square(g) * new2)
-            kernel(p, m, v, zero, zero, rate, one, one, eps, g)
+    def update(
+        rate: Tensor, eps: Tensor, kept: Tensor, p: Parameter, m: Parameter, v: Parameter, g: Tensor
+    ) -> Tensor:
+        if decay and decoupled:
+            ops.assign(p, p * kept)
+        elif decay:
+            g = g + p * decay
+        ops.assign(m, m * beta1 + g * new1)  # Tensor.mul_ and add_ change nothing on the CPU
+        ops.assign(v, v * beta2 + ops.square(g) * new2)
+        kernel(p, m, v, zero, zero, rate, one, one, eps, g)
         return rate
 
     return update
@@ -212,7 +238,8 @@ class _Ranger(_Adam):
         super().__init__(group, config, compile)
         parameters = self.parameters
         self._slow = [_buffer(one.shape, f"slow_buffer.{one.name}") for one in parameters]
-        self._apply = Compiled(_ranger_update(parameters, self._moment1, self._moment2, config), compile)
+        weights = (parameters, self._moment1, self._moment2)
+        self._apply = Compiled(_over(_ranger_update(config), *map(ParameterTuple, weights), compile), compile)
         self._look = Compiled(_lookahead(parameters, self._slow, config.lookahead_alpha), compile)
 
     def update(self, gradients: Sequence[Tensor], lr: float) -> None:
@@ -231,20 +258,18 @@ class _Ranger(_Adam):
         return {**super()._buffers(), "slow_buffer": self._slow}
 
 
-def _ranger_update(
-    parameters: Sequence[Parameter], moment1: Sequence[Parameter], moment2: Sequence[Parameter], config: OptimConfig
-) -> Callable:
-    """Return the update of one step without its lookahead; ``tractable`` is 1 or 0."""
-    weights, first, second = ParameterTuple(parameters), ParameterTuple(moment1), ParameterTuple(moment2)
+def _ranger_update(config: OptimConfig) -> Callable[..., Tensor]:
+    """Return the update of one parameter in a step without its lookahead; ``tractable`` is 1 or 0."""
     (beta1, beta2), eps = config.betas, config.eps
     new1, new2 = 1.0 - beta1, 1.0 - beta2  # here, in double: a graph would subtract in float32
 
-    def update(rate: Tensor, tractable: Tensor, kept: Tensor, *gradients: Tensor) -> Tensor:
-        for p, m, v, g in zip(weights, first, second, gradients):
-            ops.assign(v, v * beta2 + ops.square(g) * new2)
-            ops.assign(m, m * beta1 + g * new1)
-            divisor = tractable * (ops.sqrt(v) + eps) + (1.0 - tractable)
-            ops.assign(p, p * kept - rate * (m / divisor))
+    def update(
+        rate: Tensor, tractable: Tensor, kept: Tensor, p: Parameter, m: Parameter, v: Parameter, g: Tensor
+    ) -> Tensor:
+        ops.assign(v, v * beta2 + ops.square(g) * new2)
+        ops.assign(m, m * beta1 + g * new1)
+        divisor = tractable * (ops.sqrt(v) + eps) + (1.0 - tractable)
+        ops.assign(p, p * kept - rate * (m / divisor))
         return rate
 
     return update

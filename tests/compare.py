@@ -45,6 +45,20 @@ def assert_close(name: str, got, want, tol: float) -> None:
     assert gap.max() <= tol * scale, f"{name}: {gap.max() / scale:.1e} > {tol:.0e} {where}"
 
 
+def assert_change(name: str, got, want, start, tol: float) -> None:
+    """Fail unless the changes since ``start`` agree: max|got - want| <= tol * max|want - start| + a unit in last place.
+
+    The unit is that of the largest element of ``want`` in its dtype, which cannot hold a small change any finer.
+    """
+    largest = np.abs(want).max(initial=np.zeros((), want.dtype))
+    unit = float(np.spacing(largest)) if want.dtype.kind == "f" else 0.0
+    got, want, start = (np.asarray(array, np.float64) for array in (got, want, start))
+    assert got.shape == want.shape, f"{name}: shape {got.shape}, want {want.shape}"
+    gap, change = np.abs(got - want).max(initial=0.0), max(np.abs(want - start).max(initial=0.0), 1e-30)
+    MEASURED.append(Measured(float(max(gap - unit, 0.0) / change), tol))
+    assert gap <= tol * change + unit, f"{name}: {gap / change:.1e} > {tol:.0e} + {unit / change:.1e} of its dtype"
+
+
 def assert_beside_noise(name: str, got, want, narrow, tol: float, factor: float) -> None:
     """Fail unless max|got - want| <= tol * max|want| + factor * max|narrow - want|.
 

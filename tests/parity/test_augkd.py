@@ -137,7 +137,9 @@ def compare(form: str, student: dict, compile: bool) -> None:
     assert max(float(np.abs(value).max()) for value in want.moved.values()) > 1e-4, "nothing has moved"
     for key, value in want.moved.items():
         noise = max(np.linalg.norm(one.moved[key] - value) for one in noisy)
-        gap, size = np.linalg.norm(got.moved[key] - value), np.linalg.norm(value)
+        layer = want.moved.get(key.replace(".bias", ".weight"), value)  # before a norm a bias sees but what rounding
+        size = np.hypot(np.linalg.norm(value), np.linalg.norm(layer))  # leaves of gradients as large as its weight's
+        gap = np.linalg.norm(got.moved[key] - value)
         bound = FLOOR_FACTOR * noise + FLOOR_SLACK * size + STEPS * want.rounding.get(key, 0.0)
         assert gap <= bound, f"{form} {key}: {gap:.1e} of {size:.1e}; float32's noise is {noise:.1e}"
 
