@@ -1,4 +1,4 @@
-"""Hostile and damaged files: refused in one clear line, quickly, in bounded memory, with nothing written or run."""
+"""Hostile files: refused in one clear line, quickly, in bounded memory, with nothing written or run."""
 
 import io
 import json
@@ -15,15 +15,12 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from convert import formats
 from convert.formats import ckpt
-from convert.formats.pickle_machine import load as run_pickle
-from convert.formats.pickle_rules import rules
 from convert.inspection import inspect
 from convert.single import convert_file
-from tests.convert.checkpoints import cli, write_pth
+from tests.convert.checkpoints import cli
 
-SECONDS, MEGABYTES = 3.0, 200
+SECONDS, MEGABYTES = 3.0, 200  # of processor time: the machine may have other work
 
 
 class Command:
@@ -215,10 +212,10 @@ def test_refused_in_one_line_quickly_with_nothing_written(tmp_path, name):
     data, says = HOSTILE[name]
     path, target = tmp_path / name, tmp_path / f"out{'.ckpt' if name.endswith('.pth') else '.pth'}"
     path.write_bytes(data)
-    started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(UserError) as error:
         convert_file(path, target)
-    assert time.monotonic() - started < SECONDS
+    assert time.process_time() - started < SECONDS
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEGABYTES * 1024
     with suppress(UserError):  # what only its note spoils may be looked at
         inspect(path)
@@ -237,52 +234,3 @@ def test_the_command_line_says_one_line_and_exits_with_2(tmp_path, name):
         assert done.returncode == 2 and done.stdout == ""
         assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
     assert not (tmp_path / "out.safetensors").exists()
-
-
-def whole_files(tmp_path) -> dict[str, bytes]:
-    """Return a sound file of each format, as this project writes it."""
-    weights = {f"layer.{i}.weight": np.arange(60, dtype=np.float32).reshape(3, 4, 5) + i for i in range(4)}
-    write_pth(tmp_path / "a.pth", weights)
-    convert_file(tmp_path / "a.pth", tmp_path / "a.ckpt")
-    convert_file(tmp_path / "a.pth", tmp_path / "a.safetensors")
-    return {name: (tmp_path / name).read_bytes() for name in ("a.pth", "a.ckpt", "a.safetensors")}
-
-
-@pytest.mark.parametrize("name", ["a.pth", "a.ckpt", "a.safetensors"])
-def test_every_truncation_is_refused(tmp_path, name):
-    data = whole_files(tmp_path)[name]
-    path = tmp_path / f"cut.{name.split('.')[1]}"
-    for size in [*range(0, 64), *range(64, len(data), 37), len(data) - 1]:
-        path.write_bytes(data[:size])
-        with pytest.raises(UserError):
-            formats.load(path)
-
-
-@pytest.mark.parametrize("name", ["a.pth", "a.ckpt", "a.safetensors"])
-def test_every_flipped_bit_is_refused_or_harmless(tmp_path, name):
-    data = whole_files(tmp_path)[name]
-    path = tmp_path / f"flip.{name.split('.')[1]}"
-    path.write_bytes(data)
-    want = formats.load(path).content
-    for place in range(0, len(data), 11):
-        path.write_bytes(data[:place] + bytes([data[place] ^ 1 << place % 8]) + data[place + 1 :])
-        try:
-            got = formats.load(path).content
-        except UserError:
-            continue
-        assert list(got) == list(want), place  # times, padding and the like may change; names and numbers may not
-        assert all(np.array_equal(got[key], want[key]) for key in want), place
-
-
-def test_random_bytes_and_random_pickles_never_raise_anything_else(tmp_path):
-    rng = np.random.default_rng(0)
-    starts = [b"", b"\x80\x02", b"PK\x03\x04", b"\x0a\x0f\x0a\x01w\x12", header("{}"), tensor_pickle(), value(b"w")]
-    for round_ in range(300):
-        data = bytearray(starts[round_ % len(starts)] + rng.bytes(round_ % 90))
-        for place in rng.integers(0, max(len(data), 1), 3):
-            data[place : place + 1] = rng.bytes(1)
-        (tmp_path / "a").write_bytes(bytes(data) or b"\0")
-        with suppress(UserError):
-            formats.load(tmp_path / "a", any_name=True)
-        with suppress(ValueError):
-            run_pickle(io.BytesIO(bytes(data)), rules())
