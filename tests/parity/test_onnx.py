@@ -18,6 +18,7 @@ from tests.compare import assert_close
 
 pytestmark = pytest.mark.slow
 DDM, DIGITS = "ddm/toy", "supervised/digits"
+MIT = "network={{name: mit, variant: b0, head: {}, width: 8, depths: [1, 1, 1, 1], head_channels: 16}}"
 NETWORKS = {  # name -> (configuration, settings)
     "deeplabv2-18, torch pooling": (DDM, ["network.depth=18", "network.maxpool=ceil", "network.width=8"]),
     "deeplabv2-50, MindSpore pooling": (
@@ -28,6 +29,10 @@ NETWORKS = {  # name -> (configuration, settings)
         DDM,
         ["network.depth=101", "network.maxpool=floor", "network.stride_in=conv2", "network.width=8"],
     ),
+    "deeplabv2_se": (DDM, ["network={name: deeplabv2_se, depth: 18, width: 8, head_channels: 16, groups: 4}"]),
+    "mit, segformer head": (DDM, [MIT.format("segformer")]),
+    "mit, daformer head": (DDM, [MIT.format("daformer")]),
+    "hrnet_ocr": (DDM, ["network={name: hrnet_ocr, width: 8, modules: [1, 1, 1], head_channels: 16, key_channels: 8}"]),
     "resnet-10, any size": (DIGITS, ["network.width=8"]),
     "resnet-34, deep predictor": (
         DIGITS,
@@ -48,8 +53,19 @@ NETWORKS = {  # name -> (configuration, settings)
     },
 }
 
+# Further forms of a family, and HRNet, whose export alone takes a minute; ``-m exhaustive`` has them.
+EXHAUSTIVE = {
+    *("deeplabv2-50, MindSpore pooling", "deeplabv2-101, torchvision form", "mit, daformer head", "hrnet_ocr"),
+    *("resnet-34, deep predictor", "resnet-50, predictor", "mobilenet_v2", "efficientnet_b0", "shufflenet_v2"),
+}
 
-@pytest.fixture(scope="module", params=NETWORKS)
+
+def marked(name: str, *values: str):
+    """Return a case with the mark of its network."""
+    return pytest.param(name, *values, marks=pytest.mark.exhaustive if name in EXHAUSTIVE else ())
+
+
+@pytest.fixture(scope="module", params=map(marked, NETWORKS))
 def subject(request, backends, tmp_path_factory) -> Subject:
     """A trained-like network: running statistics that are not those of the start."""
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -108,9 +124,9 @@ def runner_opsets(path):
 @pytest.mark.parametrize(
     ("name", "free"),
     [
-        ("resnet-10, any size", "batch and size are free"),
-        ("deeplabv2-50, MindSpore pooling", "for images of 64x32, the batch is free"),
-        ("deeplabv2-18, torch pooling", "for images of 64x32, one at a time"),
+        marked("resnet-10, any size", "batch and size are free"),
+        marked("deeplabv2-50, MindSpore pooling", "for images of 64x32, the batch is free"),
+        marked("deeplabv2-18, torch pooling", "for images of 64x32, one at a time"),
     ],
 )
 def test_mindir_is_as_free_as_mindspore_can_make_it(name, free, backends, tmp_path):

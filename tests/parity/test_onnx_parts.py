@@ -30,7 +30,9 @@ PARTS = {  # name -> (part, configuration, settings)
     "discriminator, spectral norm": ("discriminator", "iast/toy", [f"{CRITIC}, spectral_norm: true}}"]),
     "translator": ("translator", "diga/toy", ["method.translator.width=4"]),
     "critics": ("critics", "diga/toy", ["method.translator.width=4"]),
+    "vgg19": ("vgg19", "diga/toy", []),
 }
+CASES = [pytest.param(name, marks=pytest.mark.exhaustive if name == "vgg19" else ()) for name in PARTS]
 
 
 def subject(name: str, folder) -> tuple[Subject, object, int]:
@@ -51,7 +53,7 @@ def subject(name: str, folder) -> tuple[Subject, object, int]:
     return Subject(path, config, read(path).weights), described, classes
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("name", CASES)
 def test_onnx_equals_both_frameworks(name, tmp_path):
     need_both()
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -63,7 +65,7 @@ def test_onnx_equals_both_frameworks(name, tmp_path):
     runner, shape = session(str(tmp_path / "part.onnx")), form(described, classes)
     assert runner.get_modelmeta().custom_metadata_map["network"] == part
     assert [one.name for one in runner.get_outputs()] == list(shape.outputs)
-    for count, height, width in ((1, 72, 64), (4, 100, 132)):
+    for count, height, width in ((1, 72, 64), (2, 64, 96), (4, 100, 132)):
         arrays = drawn(shape, classes, count, height, width)
         got = runner.run(None, arrays)
         for framework in TWINS:
