@@ -37,8 +37,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     sets += [f"method.{stage}={{steps: {STEPS}, lr: 0.0005}}" for stage in ("source", "self_training")]
     sets += [f"method.warmup.{key}" for key in (f"steps={STEPS}", "lr=0.0005", "lambda_adversarial=0.1")]
     # so short a training is never as sure as the thresholds of a real one begin
-    sets += ["method.pseudo={size: [64, 32], initial: 0.2, beta: 0.5, alpha: 0.6, gamma: 0.5}", "method.rounds=[{}]"]
-    return load_config("iast/toy", [*sets, "train.log_every=1", f"train.checkpoint_every={STEPS}"])
+    sets += ["method.pseudo={size: [64, 32], initial: 0.2, beta: 0.5, alpha: 0.6, gamma: 0.5, batch_size: 2}"]
+    sets += ["method.rounds=[{}]", "train.log_every=1", f"train.checkpoint_every={STEPS}"]
+    return load_config("iast/toy", sets)
 
 
 def run(config: Config, backend, place: Path, wanted: tuple[str, ...]) -> None:

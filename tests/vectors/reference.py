@@ -25,6 +25,7 @@ EXHAUSTIVE = (
     *("train_stage2_resnet34",),
     *("step_mixup_dropout", "step_mixup_no_anchor", "step_mixup_normalize_only", "step_mixup_teacher_only"),
     *("step_df.", "step_kd", "step_selftrain_gta.", "step_warmup_gta", "deeplab16.npz"),
+    "step_sl_r101",
 )
 
 
