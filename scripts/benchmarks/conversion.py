@@ -14,15 +14,18 @@ from convert.formats import save
 from convert.layouts.residual import deeplab
 
 ROOT = Path(__file__).parents[2]
+# VmHWM, for getrusage's ru_maxrss begins with the peak of the process that started this one
 _MEASURE = """
-import json, resource, sys, time
+import json, sys, time
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
 began = time.perf_counter()
 {imports}
-ready, base = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+ready, base = time.perf_counter(), peak()
 {work}
 print(json.dumps(dict(
-    imports=ready - began, work=time.perf_counter() - ready,
-    memory=(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) * 1024,
+    imports=ready - began, work=time.perf_counter() - ready, memory=peak() - base,
     frameworks=sorted({{"torch", "mindspore"}} & set(sys.modules)),
 )))
 """

@@ -34,6 +34,20 @@ def numbers(shape: tuple[int, ...], dtype=np.float32, seed: int = 0) -> np.ndarr
     return (raw & 1 if dtype == np.bool_ else raw).view(dtype).reshape(shape)
 
 
+def peak(afresh: bool = False) -> int:
+    """Return the largest memory of this process so far, in bytes; Linux.
+
+    Not getrusage's ru_maxrss, which begins with the peak of the process that started this one.
+
+    Args:
+        afresh: Forget earlier peaks first: return what it has now.
+    """
+    if afresh:
+        Path("/proc/self/clear_refs").write_text("5")
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
 def odd_tensors() -> dict[str, np.ndarray]:
     """Return tensors of every dtype with odd shapes, strides and names; no name takes part in a renaming."""
     result: dict[str, np.ndarray] = {}

@@ -32,17 +32,18 @@ def test_imports_no_framework_and_little_memory(tmp_path):
     size = 60 * 2**20
     path = write_pth(tmp_path / "a.pth", {f"{i}.weight": np.ones((size // 40, 1, 1), np.float32) for i in range(10)})
     code = (
-        "import resource, sys\n"
+        "import sys\n"
         "from convert.single import convert_file\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "from tests.convert.checkpoints import peak\n"
+        "before = peak()\n"
         "convert_file(sys.argv[1], sys.argv[2])\n"
         "convert_file(sys.argv[2], sys.argv[3])\n"
         "assert not {'torch', 'mindspore'} & set(sys.modules)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+        "print(peak() - before)\n"
     )
     files = [str(path), str(tmp_path / "b.ckpt"), str(tmp_path / "c.pth")]
     done = subprocess.run([sys.executable, "-c", code, *files], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert int(done.stdout) * 1024 < 1.3 * size
+    assert 0 < int(done.stdout) < 1.3 * size
 
 
 @pytest.mark.parametrize("command", ["", "convert", "inspect", "import", "export"])
