@@ -9,9 +9,10 @@ would be all that later steps show; Adam's eps is at least 1e-4, or it would div
 One element that falls on the other side of a kink in one side alone can still pass all floors, and BatchNorm, which
 takes its statistics from the batch, carries it into every gradient. And a floor may be so large that it would hide a
 fault. So gradients and steps that fail, or are allowed more than ``BLIND``, are taken once more with the same weights
-in the network's smooth form (softplus, average pooling), and must hold there. That form lacks the network's own
-activations and maxima; so the derivative of every layer without weights is compared by itself (``kinks``), at numbers
-that no rounding moves past a kink. By the chain rule nothing is left out then.
+in the network's smooth form (softplus, average pooling), and must hold there: what had failed to rung P2b's tolerance
+of that form, what had held blindly to ``BLIND``. That form lacks the network's own activations and maxima; so the
+derivative of every layer without weights is compared by itself (``kinks``), at numbers that no rounding moves past a
+kink. By the chain rule nothing is left out then.
 
 A running mean may be 0 but for rounding, as behind a shift of 0; it is measured by its channel's deviation.
 
@@ -27,7 +28,7 @@ import numpy as np
 
 from common.backends import open_backend
 from common.errors import UserError
-from common.tolerances import FLOOR_FACTOR, FLOOR_SLACK
+from common.tolerances import FLOOR_FACTOR, FLOOR_SLACK, GRADIENT
 from convert.images import labelled_batch
 from convert.optimizer import State
 from convert.probe import Arrays, Probe, deviations, disturbed, side_probe, smooth_form, torch_probe
@@ -117,7 +118,8 @@ def _unclear(gap: Gap, excusable: bool) -> bool:
 
 
 def _decided(gap: Gap, smooth: Gap) -> Gap:
-    return replace(gap, smooth=(smooth.error, smooth.allowed))
+    """Return a gap with what its smooth form shows and must show."""
+    return replace(gap, smooth=(smooth.error, max(smooth.allowed, BLIND if gap.holds else GRADIENT)))
 
 
 def _step(number: int) -> str:

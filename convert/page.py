@@ -33,12 +33,12 @@ def lines(certificate: Certificate) -> list[str]:
         parted = certificate.deep["first_layer_that_parts"] or "none"
         result.append(f"{'first layer that parts':28} {parted}")
         for group, gaps in certificate.deep["groups"].items():
-            worst = max(gaps, key=lambda gap: gap["error"] / max(gap["allowed"], 1e-30))
+            worst = max(gaps, key=_nearness)
             missed = sum(not gap["holds"] for gap in gaps)
             kinks = sum(gap["holds"] and gap["error"] > gap["allowed"] for gap in gaps)
             numbers = f"error {worst['error']:.1e}, floor {worst['floor']:.1e}, allowed {worst['allowed']:.1e}"
             held = f"{len(gaps) - missed} of {len(gaps)} hold" + (f", {kinks} but for a kink" if kinks else "")
-            result.append(f"{group:28} {held}; nearest {worst['what']}: {numbers}")
+            result.append(f"{group:28} {held}; nearest {worst['what']}: {_smooth(worst) or numbers}")
     return result
 
 
@@ -80,13 +80,24 @@ def _deep(certificate: Certificate) -> list[str]:
     parted = certificate.deep["first_layer_that_parts"]
     result = [f"<h2>In depth</h2><p>First layer that parts: {escape(parted) if parted else 'none'}.</p>"]
     for group, gaps in certificate.deep["groups"].items():
-        shown = sorted(gaps, key=lambda gap: -gap["error"] / max(gap["allowed"], 1e-30))[:_WORST]
+        shown = sorted(gaps, key=_nearness, reverse=True)[:_WORST]
         title = f"{group}: {sum(gap['holds'] for gap in gaps)} of {len(gaps)} hold; the {len(shown)} nearest to failing"
         table = Table(title, ["what", "error", "float64 floor", "allowed", "verdict"])
         for gap in shown:
             numbers = (f"{gap[key]:.1e}" for key in ("error", "floor", "allowed"))
             held = "holds but for a kink" if gap["error"] > gap["allowed"] else "holds"
-            verdict = held if gap["holds"] else "FAILS"
-            table.add(gap["what"], *numbers, verdict)
+            verdict = [held if gap["holds"] else "FAILS", _smooth(gap)]
+            table.add(gap["what"], *numbers, "; ".join(filter(None, verdict)))
         result += [f"<h3>{escape(title)}</h3>", table.html()]
     return result
+
+
+def _nearness(gap: dict) -> float:
+    """Return an error as a share of what is allowed, both of the smooth form where that decides."""
+    error, allowed = gap["smooth"] or (gap["error"], gap["allowed"])
+    return error / max(allowed, 1e-30)
+
+
+def _smooth(gap: dict) -> str:
+    """Return in words what the smooth form showed; nothing where it was not asked."""
+    return "in the smooth form error {:.1e}, allowed {:.1e}".format(*gap["smooth"]) if gap["smooth"] else ""

@@ -38,7 +38,7 @@ class Probe:
 
         def keep(path: str) -> Callable:
             def hook(_layer, _inputs, output):
-                if not isinstance(output, tuple) and path:
+                if not isinstance(output, (tuple, list)) and path:  # HRNet's stages make lists
                     calls[path] += 1  # a layer may serve twice, as an activation does
                     name = path if calls[path] == 1 else f"{path}, call {calls[path]}"
                     outputs[name] = self.backend.numpy(output).astype(np.float64)
