@@ -21,6 +21,7 @@ from convert.transfer import import_layout
 from tests.compare import assert_close
 from tests.reference.fill import fill
 from tests.twins import need_both, twin
+from tests.vectors.s3d.networks import large
 
 pytestmark = pytest.mark.slow
 REFERENCE = Path(__file__).parents[1] / "reference"
@@ -42,6 +43,11 @@ def imagenet(vector) -> Cases:
     whole = vector["image"] if "image" in vector else vector["x_u8"].transpose(0, 2, 3, 1)
     images = (whole.astype(np.float32) / 255 - RGB_MEAN) / RGB_STD
     return [(images.transpose(0, 3, 1, 2), vector["decoder" if "decoder" in vector else "logits_eval_plain"])]
+
+
+def ready(vector) -> Cases:
+    """Return those of S3D's files: normalised, small images."""
+    return [(large(vector["c0_x_small"], vector["c0_hw"]), vector["c0_logits"])]
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,12 @@ OFFICIAL = {
     "iast": Official(
         "iast", "G.pth", {"": "iast/deeplabv2_r101"}, "iast/net_deeplabv2_r101", imagenet, prefix="module."
     ),
+    **{
+        f"s3d, {net}": Official(
+            "s3d", "model.pth.tar", {"G": f"s3d/{net}", "F1": f"s3d/{head}_126"}, f"s3d/net_{net}", ready
+        )
+        for net, head in (("resnet34", "predictor_deep"), ("alexnet", "predictor"), ("vgg16", "predictor"))
+    },
     **{
         f"torchvision's {net}": Official(layout, f"{net}.pth", {"": f"augkd/{net}"}, f"augkd/net_{net}", imagenet)
         for net, layout in (
