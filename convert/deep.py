@@ -14,7 +14,8 @@ of that form, what had held blindly to ``BLIND``. That form lacks the network's 
 derivative of every layer without weights is compared by itself (``kinks``), at numbers that no rounding moves past a
 kink. By the chain rule nothing is left out then.
 
-A running mean may be 0 but for rounding, as behind a shift of 0; it is measured by its channel's deviation.
+A running mean may be 0 but for rounding, as behind a shift of 0; it is measured by its channel's deviation. So is the
+gradient of a bias before BatchNorm, which takes it off again; it is measured by that of the layer's weight.
 
 A gap is excused as a kink's only where all layers, their derivatives and the losses hold, and where half of the gaps of
 at least one pass, that of the gradients or a step, hold by themselves: a kink falls otherwise now and then, a fault of
@@ -31,7 +32,8 @@ from common.errors import UserError
 from common.tolerances import FLOOR_FACTOR, FLOOR_SLACK, GRADIENT
 from convert.images import labelled_batch
 from convert.optimizer import State
-from convert.probe import Arrays, Probe, deviations, disturbed, side_probe, smooth_form, torch_probe
+from convert.probe import Arrays, Probe, disturbed, side_probe, smooth_form, torch_probe
+from convert.scales import beside, deviations, silent_biases
 from convert.sides import Side
 
 STEPS = 3
@@ -141,11 +143,17 @@ def _groups(first: Side, second: Side, smooth: bool = False) -> dict[str, list[G
     bare = probes.wide.bare_layers(batch["source_image"])
     groups |= {"kinks": _gaps("kinks", [probe.derivatives(bare) for probe in probes.each()])}
     losses, gradients = zip(*(probe.gradients(batch) for probe in probes.each()))
-    groups |= {"losses": _gaps("losses", losses), "gradients": _gaps("gradients", gradients)}
-    groups |= {"changes": [], "moments": []}
+    silent = silent_biases(gradients[2])
+    groups |= {
+        "losses": _gaps("losses", losses),
+        "gradients": _gaps("gradients", gradients, scales=beside(silent, gradients[1])),
+        "changes": [],
+        "moments": [],
+    }
     for number, (changes, moments) in enumerate(_steps(probes, batch, RATES[second.config.optim.name]), 1):
-        groups["changes"] += _gaps("changes", changes, _step(number), deviations(probes.second.state()[0]))
-        groups["moments"] += _gaps("moments", moments, _step(number))
+        scales = deviations(probes.second.state()[0]) | beside(silent, changes[1])
+        groups["changes"] += _gaps("changes", changes, _step(number), scales)
+        groups["moments"] += _gaps("moments", moments, _step(number), beside(silent, moments[1]))
     return groups
 
 

@@ -153,13 +153,6 @@ def torch_probe(backend: Any, side: Side, smooth: bool = False, wide: bool = Fal
     return Probe("torch", objective, backend, wide)
 
 
-def deviations(weights: Arrays) -> dict[str, float]:
-    """Return the scale of every running mean: the norm of its channels' running deviations."""
-    mean, variance = "running_mean", "running_var"
-    means = [name for name in weights if name.endswith(mean)]
-    return {name: float(np.sqrt(weights[name.removesuffix(mean) + variance].sum())) for name in means}
-
-
 def disturbed(name: str, array: np.ndarray, seed: int) -> np.ndarray:
     """Return an array in float64, moved by random rounding of float32; integers stay."""
     if array.dtype.kind != "f":

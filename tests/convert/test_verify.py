@@ -10,6 +10,7 @@ from common.config import load_config
 from common.errors import UserError
 from convert.__main__ import main
 from convert.images import drawn_images
+from convert.scales import beside, deviations, silent_biases
 from convert.sides import open_side
 from convert.single import convert_file
 from convert.verify import verify
@@ -68,6 +69,15 @@ def test_nan_is_no_agreement(files):
     first, second = (open_side(files / name, None, "ddm/toy", ["network.width=4"]) for name in ("a.pth", "a.ckpt"))
     first.logits = lambda images: np.full_like(second.logits(images), np.nan)
     assert not verify(first, second, *drawn_images(0, [(64, 32)]), data=False).holds
+
+
+def test_a_bias_that_changes_nothing_is_measured_by_its_weight():
+    gradients = {"a.weight": np.ones(4), "a.bias": np.full(2, 1e-16), "b.weight": np.ones(4), "b.bias": np.ones(2)}
+    silent = silent_biases(gradients | {"dead.weight": np.zeros(4), "dead.bias": np.zeros(2)})
+    assert silent == ("a.bias",)
+    moments = {f"exp_avg.{name}": 3 * array for name, array in gradients.items()}
+    assert beside(silent, moments) == {"exp_avg.a.bias": 6.0} and beside((), moments) == {}
+    assert deviations({"x.running_mean": np.zeros(2), "x.running_var": np.array([4.0, 5.0])}) == {"x.running_mean": 3.0}
 
 
 @pytest.mark.parametrize(
