@@ -45,6 +45,11 @@ def imagenet(vector) -> Cases:
     return [(images.transpose(0, 3, 1, 2), vector["decoder" if "decoder" in vector else "logits_eval_plain"])]
 
 
+def centred(vector) -> Cases:
+    """Return those of DiGA's files: [-1, 1)."""
+    return [(vector["x_u8"].astype(np.float32) / 128 - 1, vector["logits"])]
+
+
 def ready(vector) -> Cases:
     """Return those of S3D's files: normalised, small images."""
     return [(large(vector["c0_x_small"], vector["c0_hw"]), vector["c0_logits"])]
@@ -80,6 +85,13 @@ OFFICIAL = {
     ),
     "iast": Official(
         "iast", "G.pth", {"": "iast/deeplabv2_r101"}, "iast/net_deeplabv2_r101", imagenet, prefix="module."
+    ),
+    "iast with IBN": Official(
+        "iast", "G.pth", {"": "iast/deeplabv2_r50_ibn"}, "iast/net_deeplabv2_r50_ibn", imagenet, prefix="module."
+    ),
+    "diga": Official("diga", "student.pth", {"": "diga/deeplab19"}, "diga/deeplab19", centred),
+    "diga-semi": Official(  # the network's vectors were made without the BGR that its training feeds it
+        "diga-semi", "student.pth", {"": "diga/hrnet_ocr"}, "diga/hrnet_ocr", centred, override="reverse_channels=false"
     ),
     **{
         f"s3d, {net}": Official(
