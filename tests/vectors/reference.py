@@ -29,8 +29,15 @@ EXHAUSTIVE = (
 )
 
 
-def vector_test(system: str) -> Callable[..., None]:
-    """Return the test of all vectors of a system."""
+def vector_test(system: str, compile: bool | None = None) -> Callable[..., None]:
+    """Return the test of all vectors of a system.
+
+    Args:
+        system: Its folder of vectors.
+        compile: None compiles where the backend does by itself. False trains op by op: graphs of whole networks cost
+            more than the few steps of a file; compiled steps are those of ``tests/parity`` and of
+            ``scripts/check_vectors.py``.
+    """
     files = (file for file in sorted((REFERENCE / system).glob("*")) if file.name != "README.md")
     cases = [pytest.param(f, id=f.name, marks=marks(f.name)) for f in files]
 
@@ -41,7 +48,7 @@ def vector_test(system: str) -> Callable[..., None]:
         vector = Vector(file)
         runner = runner_for(system, vector.stem)
         assert runner is not None, f"{file.name} has no runner"
-        opened = open_backend(backend, device="cpu")
+        opened = open_backend(backend, device="cpu", compile=compile)
         checks = list(runner(vector, opened))
         if file.name.startswith(SLOW):
             opened.release()  # compiled graphs of one whole network would stay beside those of the next

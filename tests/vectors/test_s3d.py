@@ -2,4 +2,4 @@
 
 from tests.vectors.reference import vector_test
 
-test_vector = vector_test("s3d")
+test_vector = vector_test("s3d", compile=False)
