@@ -1,4 +1,7 @@
-"""Rung P4 for S3D: the first steps of S+T and of the second stage on the embedded digits, on both frameworks."""
+"""Rung P4 for S3D: the first steps of S+T and of the second stage on the embedded digits, on both frameworks.
+
+PyTorch runs both stages. MindSpore runs each of them behind PyTorch's earlier one, converted.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +19,7 @@ from common.methods import stages
 from common.methods.s3d_memory import Memory
 from common.run_folder import RunFolder
 from common.tolerances import CURVE, PIXELS
+from convert.folder import convert_folder
 from convert.single import convert_file
 
 pytestmark = pytest.mark.slow
@@ -38,17 +42,23 @@ def config(places) -> Config:
 
 
 @pytest.fixture(scope="module")
-def runs(config, backends, tmp_path_factory) -> dict[str, Path]:
-    """The run folder of each backend."""
-    found = {name: tmp_path_factory.mktemp("twins") / name for name in backends}
-    for name, backend in backends.items():
-        train(config, backend, found[name])
+def runs(config, backends, tmp_path_factory) -> dict[str, tuple[Path, Path]]:
+    """Stage -> the run folders of PyTorch and of MindSpore that hold it."""
+    root = tmp_path_factory.mktemp("twins")
+    ours, found = root / "torch", {}
+    for stage in ("first", "second"):
+        theirs = root / f"mindspore-{stage}"
+        if found:
+            convert_folder(ours, theirs)
+        train(config, backends["mindspore"], theirs, stage)
+        train(config, backends["torch"], ours, stage)
+        found[stage] = (ours, theirs)
     return found
 
 
 def train(config: Config, backend, place: Path, wanted: str = "*") -> None:
     folder = RunFolder(place)
-    folder.open(dump(config), "test", resume=False, overwrite=False)
+    folder.open(dump(config), "test", (place / "stages").exists(), overwrite=False)
     Engine(config, backend, stages(config), open_roles(config, checked=False), folder, RunLog(folder)).run(wanted)
     folder.close()
 
@@ -63,14 +73,14 @@ def curves(run: Path) -> dict[str, np.ndarray]:
     return {stage: np.array(values) for stage, values in rows.items()}
 
 
-def test_loss_curves_agree(runs):
-    ours, theirs = curves(runs["torch"]), curves(runs["mindspore"])
-    assert list(ours) == list(theirs) == ["first", "second"]
-    for stage, losses in ours.items():
-        assert losses.shape == (STEPS, 1 if stage == "first" else 4)
-        assert losses[-5:, 0].mean() < losses[:5, 0].mean(), f"{stage} learns nothing: {losses[:, 0]}"
-        worst = (np.abs(theirs[stage] - losses) / np.abs(losses).max(axis=0)).max()
-        assert worst <= CURVE, f"{stage}: losses part by {worst:.1e}"
+@pytest.mark.parametrize("stage", ["first", "second"])
+def test_loss_curves_agree(runs, stage):
+    """From the same weights; a part is measured by the whole loss, of which the first distillation is a hundredth."""
+    ours, theirs = (curves(place)[stage] for place in runs[stage])
+    assert ours.shape == theirs.shape == (STEPS, 1 if stage == "first" else 4)
+    assert ours[-5:, 0].mean() < ours[:5, 0].mean(), f"{stage} learns nothing: {ours[:, 0]}"
+    worst = (np.abs(theirs - ours) / np.abs(ours[:, :1])).max()
+    assert worst <= CURVE, f"{stage}: losses part by {worst:.1e}"
 
 
 def test_the_same_weights_give_the_same_pseudo_labels_and_score(places, backends, tmp_path):
