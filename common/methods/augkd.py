@@ -59,7 +59,6 @@ class AugKD:
 
         The last stage is what a method is judged by.
 
-
         Raises:
             UserError: If the configuration lacks the labelled images of the student's domain, or a teacher's source.
         """

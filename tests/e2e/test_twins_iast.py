@@ -8,16 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.config import Config, dump, load_config
-from common.data.roles import open_roles
+from common.config import Config, load_config
 from common.data.toy_streets import ToyStreets, generate
-from common.engine import Engine
-from common.log import RunLog, read_journal
-from common.methods import stages
+from common.log import read_journal
 from common.pictures import read_png
-from common.run_folder import RunFolder
 from common.tolerances import CURVE, PIXELS
-from convert.folder import convert_folder
+from tests.e2e.staged import run_staged
 
 pytestmark = pytest.mark.slow
 STEPS = 20
@@ -44,30 +40,10 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     return load_config("iast/toy", sets)
 
 
-def run(config: Config, backend, place: Path, wanted: str) -> None:
-    """Run a stage."""
-    folder = RunFolder(place)
-    folder.open(dump(config), "test", (place / "stages").exists(), overwrite=False)
-    log = RunLog(folder)
-    engine = Engine(config, backend, stages(config), open_roles(config, checked=False), folder, log)
-    engine.run(wanted)
-    log.journal.close()
-    folder.close()
-
-
 @pytest.fixture(scope="module")
 def runs(config, backends, tmp_path_factory) -> dict[str, tuple[Path, Path]]:
     """Stage -> the run folders of PyTorch and of MindSpore that hold it."""
-    root = tmp_path_factory.mktemp("runs")
-    ours, places = root / "torch", {}
-    for number, name in enumerate(STAGES):
-        theirs = root / f"mindspore{number}"
-        if number:
-            convert_folder(ours, theirs)
-        run(config, backends["mindspore"], theirs, name)
-        run(config, backends["torch"], ours, name)
-        places[name] = (ours, theirs)
-    return places
+    return run_staged(config, backends, tmp_path_factory.mktemp("runs"), STAGES)
 
 
 def curve(place: Path, stage: str) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from common import checkpoint
-from common.config import Config, dump, load_config
+from common.config import Config, load_config
 from common.data.digits import write_digits
 from common.data.roles import open_roles
 from common.engine import Engine
@@ -19,8 +19,8 @@ from common.methods import stages
 from common.methods.s3d_memory import Memory
 from common.run_folder import RunFolder
 from common.tolerances import CURVE, PIXELS
-from convert.folder import convert_folder
 from convert.single import convert_file
+from tests.e2e.staged import run_stage, run_staged
 
 pytestmark = pytest.mark.slow
 STEPS = 20
@@ -44,23 +44,7 @@ def config(places) -> Config:
 @pytest.fixture(scope="module")
 def runs(config, backends, tmp_path_factory) -> dict[str, tuple[Path, Path]]:
     """Stage -> the run folders of PyTorch and of MindSpore that hold it."""
-    root = tmp_path_factory.mktemp("twins")
-    ours, found = root / "torch", {}
-    for stage in ("first", "second"):
-        theirs = root / f"mindspore-{stage}"
-        if found:
-            convert_folder(ours, theirs)
-        train(config, backends["mindspore"], theirs, stage)
-        train(config, backends["torch"], ours, stage)
-        found[stage] = (ours, theirs)
-    return found
-
-
-def train(config: Config, backend, place: Path, wanted: str = "*") -> None:
-    folder = RunFolder(place)
-    folder.open(dump(config), "test", (place / "stages").exists(), overwrite=False)
-    Engine(config, backend, stages(config), open_roles(config, checked=False), folder, RunLog(folder)).run(wanted)
-    folder.close()
+    return run_staged(config, backends, tmp_path_factory.mktemp("twins"), ("first", "second"))
 
 
 def curves(run: Path) -> dict[str, np.ndarray]:
@@ -86,7 +70,7 @@ def test_loss_curves_agree(runs, stage):
 def test_the_same_weights_give_the_same_pseudo_labels_and_score(places, backends, tmp_path):
     """PyTorch's S+T after some more steps, converted; the refresh looks at random views of the target images."""
     config = load_config("s3d/digits", [*places, *SMALL, *SHORT, "method.first_steps=80"])
-    train(config, backends["torch"], tmp_path / "run", "first")
+    run_stage(config, backends["torch"], tmp_path / "run", "first")
     (folder,) = checkpoint.steps(tmp_path / "run/stages/first/checkpoints")
     files = {"torch": folder / "model.pth", "mindspore": tmp_path / "model.ckpt"}
     convert_file(files["torch"], files["mindspore"])
