@@ -10,7 +10,12 @@ from tests.convert.checkpoints import ROOT, assert_same, cli, content, manifest,
 
 
 @pytest.mark.parametrize(
-    "blocked", [("torch",), ("mindspore",), ("torch", "mindspore", "safetensors", "google")], ids=" ".join
+    "blocked",
+    [
+        pytest.param(("torch",), marks=pytest.mark.slow, id="torch"),
+        pytest.param(("mindspore",), marks=pytest.mark.slow, id="mindspore"),
+        pytest.param(("torch", "mindspore", "safetensors", "google"), id="all"),
+    ],
 )
 def test_converts_inspects_and_imports_without(tmp_path, blocked):
     want = manifest("augkd/resnet18")

@@ -51,7 +51,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("name", "head", "backend"),
     [
         *((name, head, "torch") for name in METHODS for head in ("segformer", "daformer")),
-        ("ddm/toy", "daformer", "mindspore"),
+        pytest.param("ddm/toy", "daformer", "mindspore", marks=pytest.mark.exhaustive),
     ],
 )
 def test_a_method_trains_and_scores_a_mix_transformer(data, tmp_path, name, head, backend):

@@ -155,7 +155,7 @@ def test_each_module_goes_on_with_the_other_framework(config, backends, whole, t
     compare(parts(place, backends["torch"]), parts(whole["torch"], backends["torch"]))
 
 
-@pytest.mark.parametrize("name", OTHER)
+@pytest.mark.parametrize("name", ["torch", pytest.param("mindspore", marks=pytest.mark.exhaustive)])
 def test_the_student_of_two_processes_is_that_of_one_with_twice_the_batch(root, whole, tmp_path, backends, name):
     """Module 3 upon modules of one process."""
     two = tmp_path / "own" / name

@@ -44,7 +44,7 @@ def test_begun_on_one_framework_goes_on_with_the_other(config, backends, tmp_pat
             compare(got, whole[name], start)
 
 
-@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+@pytest.mark.parametrize("backend", ["torch", pytest.param("mindspore", marks=pytest.mark.exhaustive)])
 def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path, backend: str) -> None:
     """The weights after S+T and S3D's second stage; BatchNorm's statistics are frozen, or each process had its own."""
     pytest.importorskip(backend)

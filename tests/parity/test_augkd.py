@@ -32,6 +32,7 @@ FORMS = {  # form -> (objective, options of the method)
     "mixup-official": ("augkd_mixup", {"compat": "official"}),
     "anchor-sample": ("augkd_anchor", {"anchor": {"mask_budget": "sample", "uncertainty": "max_softmax"}}),
 }
+LONG = ("augkd_datafree", "mixup-official", "anchor-sample")
 SMOOTH = {"name": "resnet", "depth": 10, "width": 4, "stem": "small", "activation": "softplus"}
 STUDENT = {"name": "mobilenet_v3", "size": "small", "width": 0.25, "activation": "softplus"}
 
@@ -144,7 +145,7 @@ def compare(form: str, student: dict, compile: bool) -> None:
         assert gap <= bound, f"{form} {key}: {gap:.1e} of {size:.1e}; float32's noise is {noise:.1e}"
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [pytest.param(f, marks=[pytest.mark.slow] * (f in LONG)) for f in FORMS])
 def test_three_steps_agree(form):
     compare(form, SMOOTH, compile=False)
 

@@ -25,14 +25,7 @@ FORMS = {  # objective, network, keys of the method
     "translator-perceptual": ("diga_translator", "se", PERCEPTUAL),
 }
 
-QUICK = ("selftraining",)
 REPEATS = ("warmup", "translator-perceptual")  # of what other forms, or the step vectors, show as well
-
-
-def marked(form: str):
-    """Return a form as a parameter of a test, with the marks that say when it runs."""
-    marks = [pytest.mark.slow] * (form not in QUICK) + [pytest.mark.exhaustive] * (form in REPEATS)
-    return pytest.param(form, marks=marks)
 
 
 def started(side, form: str, backend=None):
@@ -69,7 +62,8 @@ def canonical(side, model) -> dict[str, np.ndarray]:
     return found | {f"memory {key}": value for key, value in state.get("memory", {}).items()}
 
 
-@pytest.mark.parametrize("form", map(marked, FORMS))
+@pytest.mark.slow
+@pytest.mark.parametrize("form", [pytest.param(f, marks=[pytest.mark.exhaustive] * (f in REPEATS)) for f in FORMS])
 def test_three_steps_agree(form):
     (want_losses, want), (got_losses, got) = (run(twin(name), form) for name in TWINS)
     with double_backend() as backend:
@@ -98,7 +92,7 @@ def test_three_steps_agree(form):
         ("translator", "torch"),
         pytest.param("warmup", "mindspore", marks=[pytest.mark.slow, pytest.mark.exhaustive]),
         pytest.param("selftraining", "mindspore", marks=pytest.mark.slow),
-        pytest.param("translator", "mindspore", marks=pytest.mark.slow),
+        pytest.param("translator", "mindspore", marks=[pytest.mark.slow, pytest.mark.exhaustive]),
     ],
 )
 def test_a_resumed_run_goes_on_as_if_it_had_not_been_cut(form, name):
@@ -119,7 +113,7 @@ def test_a_resumed_run_goes_on_as_if_it_had_not_been_cut(form, name):
             assert_close(f"{part} {key}", got[part][key], value, tolerance)
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "mindspore")) for n in TWINS])
 def test_gradients_and_consensus_train_nothing(name):
     side = twin(name)
     _, model = started(side, "selftraining")

@@ -20,11 +20,11 @@ CASES = [
     pytest.param("torch", "ddm_student", False, id="torch-student"),
     pytest.param("torch", "iast_warmup", False, id="torch-warmup"),
     pytest.param("torch", "iast_self_training", False, id="torch-self-training"),
-    pytest.param("mindspore", "ddm_sample", False, id="mindspore-sample"),
+    pytest.param("mindspore", "ddm_sample", False, id="mindspore-sample", marks=pytest.mark.exhaustive),
     pytest.param("mindspore", "iast_self_training", False, id="mindspore-self-training"),
     pytest.param("mindspore", "ddm_region", True, id="mindspore-region-compiled"),
     pytest.param("torch", "diga_selftraining", False, id="torch-consensus"),
-    pytest.param("mindspore", "diga_selftraining", False, id="mindspore-consensus"),
+    pytest.param("mindspore", "diga_selftraining", False, id="mindspore-consensus", marks=pytest.mark.exhaustive),
 ]
 
 

@@ -33,10 +33,8 @@ def assert_identical(got: dict, want: dict) -> None:
             assert np.array_equal(got[part][name], value), f"{part} {name}"
 
 
-@pytest.mark.parametrize(
-    "optim",
-    [pytest.param({"name": "sgd"}, id="sgd"), pytest.param({"name": "adamw"}, id="adamw", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("optim", [{"name": "sgd"}, {"name": "adamw"}], ids=["sgd", "adamw"])
 def test_a_saved_state_goes_on_to_the_bit(side, optim, tmp_path):
     """Through native files, as a run that is cut and resumed."""
     whole, cut, again = (make(side, optim=optim, **EMA) for _ in range(3))

@@ -42,7 +42,7 @@ FORMS = {  # form -> (objective, sections of its configuration, learning rate la
 WEIGHTS = ("model", "ema", "discriminator")  # parts of a state
 IAST = ("iast_warmup", "iast_self_training")
 DDM = ("ddm_region", "region-adam", "student-aux")
-LONG = ("student-aux", "student-probs", "ape-logits")  # variants of others
+LONG = tuple(form for form in FORMS if form not in METHODS)  # variants of others; slow
 COMPILED = (*DDM, "supervised_classes", "mme", "ape", "s3d", *IAST)  # by the graph compiler too; slow
 
 

@@ -32,6 +32,7 @@ def losses(model, count: int) -> list[float]:
     return [float(model.backend.numpy(model.step(batch("ddm_region"), LR)["loss"])) for _ in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_learns_as_float32_does(side, precision):
     if (side.name, precision) == ("mindspore", "bf16"):
@@ -63,6 +64,7 @@ def test_overflow_skips_the_step_and_halves_the_scale(side):
     assert not np.array_equal(model.state()["model"]["conv1.weight"], state["model"]["conv1.weight"])
 
 
+@pytest.mark.slow
 def test_the_scale_is_part_of_the_state(side):
     whole, cut, again = (make(side, "fp16") for _ in range(3))
     want = losses(whole, 3)

@@ -18,15 +18,18 @@ SLOW = (
     *("bn_hook", "mixup_build", "validate", "calib"),
     *("deeplab16", "deeplab19", "hrnet_ocr", "mit_b5"),
 )
-# Whole trainings that differ from another file in the network, the baseline or one option. The suite checks the other;
-# ``scripts/check_vectors.py tests/reference`` and ``pytest -m exhaustive`` check all, in the time that they take.
+# Whole trainings that differ from another file in the network, the baseline or one option, and those of large networks,
+# whose smaller twins are in ``tests/parity``. ``scripts/check_vectors.py tests/reference`` and ``pytest -m exhaustive``
+# check all, in the time that they take.
 EXHAUSTIVE = (
     *("train_ape_resnet34", "train_ent_resnet34", "train_mme_resnet34", "train_stage1_resnet34"),
-    *("train_stage2_resnet34",),
+    *("train_stage2_alexnet", "train_stage2_resnet34"),
     *("step_mixup_dropout", "step_mixup_no_anchor", "step_mixup_normalize_only", "step_mixup_teacher_only"),
-    *("step_df.", "step_kd", "step_selftrain_gta.", "step_warmup_gta", "deeplab16.npz"),
+    *("step_df.", "step_kd", "step_selftrain_gta", "step_translator_gta", "step_warmup_gta", "deeplab16.npz"),
     "step_sl_r101",
 )
+# These cost MindSpore minutes and PyTorch seconds.
+EXHAUSTIVE_ON_MINDSPORE = ("step_df_dlr0", "step_mixup_paper", "step_student", "step_warmup_semi")
 
 
 def vector_test(system: str, compile: bool | None = None) -> Callable[..., None]:
@@ -39,10 +42,13 @@ def vector_test(system: str, compile: bool | None = None) -> Callable[..., None]
             ``scripts/check_vectors.py``.
     """
     files = (file for file in sorted((REFERENCE / system).glob("*")) if file.name != "README.md")
-    cases = [pytest.param(f, id=f.name, marks=marks(f.name)) for f in files]
+    cases = [
+        pytest.param(file, backend, id=f"{file.name}-{backend}", marks=marks(file.name, backend))
+        for file in files
+        for backend in ("torch", "mindspore")
+    ]
 
-    @pytest.mark.parametrize("backend", ["torch", "mindspore"])
-    @pytest.mark.parametrize("file", cases)
+    @pytest.mark.parametrize(("file", "backend"), cases)
     def test_vector(file: Path, backend: str) -> None:
         """The public functions reproduce the official outputs within the tolerance of the vectors' README."""
         vector = Vector(file)
@@ -59,7 +65,8 @@ def vector_test(system: str, compile: bool | None = None) -> Callable[..., None]
     return test_vector
 
 
-def marks(name: str) -> list[pytest.MarkDecorator]:
+def marks(name: str, backend: str) -> list[pytest.MarkDecorator]:
     """Return the marks of a file by its name: none, slow, or slow and exhaustive."""
-    found = {"slow": name.startswith(SLOW), "exhaustive": name.startswith(EXHAUSTIVE)}
+    exhaustive = EXHAUSTIVE + EXHAUSTIVE_ON_MINDSPORE * (backend == "mindspore")
+    found = {"slow": name.startswith(SLOW), "exhaustive": name.startswith(exhaustive)}
     return [getattr(pytest.mark, mark) for mark, holds in found.items() if holds]
