@@ -240,7 +240,7 @@ class _Ranger(_Adam):
         self._slow = [_buffer(one.shape, f"slow_buffer.{one.name}") for one in parameters]
         weights = (parameters, self._moment1, self._moment2)
         self._apply = Compiled(_over(_ranger_update(config), *map(ParameterTuple, weights), compile), compile)
-        self._look = Compiled(_lookahead(parameters, self._slow, config.lookahead_alpha), compile)
+        self._look = Compiled(_lookahead(parameters, self._slow, compile), compile)
 
     def update(self, gradients: Sequence[Tensor], lr: float) -> None:
         config = self._config
@@ -252,7 +252,7 @@ class _Ranger(_Adam):
         kept = 1.0 - config.weight_decay * lr
         self._apply(_scalar(lr * factor), _scalar(float(tractable)), _scalar(kept), *gradients)
         if self._steps % config.lookahead_steps == 0:
-            self._look(_scalar(0.0))
+            self._look(_scalar(config.lookahead_alpha))
 
     def _buffers(self) -> dict[str, list[Parameter]]:
         return {**super()._buffers(), "slow_buffer": self._slow}
@@ -275,17 +275,26 @@ def _ranger_update(config: OptimConfig) -> Callable[..., Tensor]:
     return update
 
 
-def _lookahead(parameters: Sequence[Parameter], slow: Sequence[Parameter], alpha: float) -> Callable:
-    """Return the move of the slow weights, which become the fast ones; what it takes and returns means nothing."""
+def _lookahead(parameters: Sequence[Parameter], slow: Sequence[Parameter], compile: bool) -> Callable[..., Tensor]:
+    """Return the move of all slow weights, which become the fast ones, given alpha; a map in a graph, as ``_over``."""
     fast, kept = ParameterTuple(parameters), ParameterTuple(slow)
+    look, over = ops.MultitypeFuncGraph("look"), ops.HyperMap()
 
-    def look(unused: Tensor) -> Tensor:
+    @look.register("Tensor", "Tensor", "Tensor")
+    def one(alpha: Tensor, p: Parameter, s: Parameter) -> Tensor:
+        ops.assign(s, s + alpha * (p - s))
+        return ops.assign(p, s)
+
+    def graph(alpha: Tensor) -> Tensor:
+        over(ops.partial(look, alpha), fast, kept)
+        return alpha
+
+    def loop(alpha: Tensor) -> Tensor:
         for p, s in zip(fast, kept):
-            ops.assign(s, s + alpha * (p - s))
-            ops.assign(p, s)
-        return unused
+            one(alpha, p, s)
+        return alpha
 
-    return look
+    return graph if compile else loop
 
 
 _RULES = {"sgd": _Sgd, "adam": _Adam, "adamw": _Adam, "ranger": _Ranger}
