@@ -30,11 +30,12 @@ class Backend:
             device: ``"auto"`` (what this MindSpore was built for), ``"cpu"`` or ``"ascend"``.
             compile: Whether steps and networks are compiled to graphs (``mindspore.jit``); None leaves it to the
                 framework's profit: yes. A compiled step takes half the time, compiling it a few seconds.
-            threads: Threads of the runtime on the CPU; None keeps MindSpore's own choice.
+            threads: Threads of the runtime on the CPU; None takes ``OMP_NUM_THREADS``, as PyTorch does, and without
+                it MindSpore's own choice.
         Raises:
             UserError: If the device is not there.
         """
-        if threads:
+        if threads := threads or _threads_of_environment():
             mindspore.set_context(runtime_num_threads=threads)
         self.compile = compile is not False
         self.rank, self.world = 0, int(os.environ.get("MS_WORKER_NUM", 1))
@@ -174,7 +175,15 @@ def _device(wanted: str) -> str:
         raise UserError(f"device {wanted!r}: not there, this MindSpore was built for {built_for}. Use --device cpu")
     mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
     _set_device(_DEVICES[device])
+    if device == "cpu":  # its queues of operations wait by spinning: three threads a process, and twice the time
+        mindspore.runtime.launch_blocking()
     return device
+
+
+def _threads_of_environment() -> int:
+    """Return ``OMP_NUM_THREADS``, or 0; it may also be a list, one for each nested level."""
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(first) if first.isdigit() else 0
 
 
 def _set_device(target: str) -> None:
