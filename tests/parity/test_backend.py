@@ -78,6 +78,19 @@ def test_one_rank_needs_no_others(side):
     backend.close()
 
 
+@pytest.mark.parametrize(("said", "threads"), [("2", 2), (" 3, 1", 3), ("", None), ("many", None)])
+def test_mindspore_heeds_the_threads_of_the_environment(monkeypatch, said, threads):
+    """As PyTorch does by itself; what says nothing leaves the runtime as it was."""
+    mindspore = pytest.importorskip("mindspore", reason="mindspore is not installed")
+    before = mindspore.get_context("runtime_num_threads")
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    try:
+        open_backend("mindspore", device="cpu", compile=False)
+        assert mindspore.get_context("runtime_num_threads") == (threads or before)
+    finally:
+        mindspore.set_context(runtime_num_threads=before)
+
+
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", "ascend:1"])
 def test_a_device_that_is_not_there(side, device):
     with pytest.raises(UserError, match="device"):
