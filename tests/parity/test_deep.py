@@ -23,6 +23,10 @@ NETWORKS = {  # name -> (configuration, settings)
     "vgg-16, deep predictor": (DIGITS, [PLAIN.format("vgg16", "predictor_deep"), "data.val.size=[32, 32]"]),
     "deeplabv2-18": (DDM, ["network.depth=18", "network.width=4"]),
     "deeplabv2-50": (DDM, ["network.depth=50", "network.width=4"]),
+    "hrnet_ocr": (
+        DDM,
+        ["network={name: hrnet_ocr, width: 8, modules: [1, 1, 1], head_channels: 16, key_channels: 8}"],
+    ),
     "deeplabv2_se": (DDM, ["network={name: deeplabv2_se, depth: 18, width: 8, head_channels: 16, groups: 4}"]),
     "mit, segformer head": (DDM, [MIT.format("segformer")]),
     "mit, daformer head": (DDM, [MIT.format("daformer")]),
