@@ -258,9 +258,14 @@ class Engine:
         return made, checkpoint.sha256(place.files / checkpoint.MANIFEST)
 
     def _frozen_network(self, stage: Stage) -> Any:
-        """Return the objective of the one network that a stage without training uses, with its trained weights."""
+        """Return the objective of the one network that a stage without training uses, with its trained weights.
+
+        It computes in float32 whatever ``train.precision`` is: half precision is for training.
+        """
         (text,) = stage.frozen.values()
-        objective = self.objective(self.stages[reference(text).stage])
+        trained = self.stages[reference(text).stage]
+        train = trained.configured(self.config).train.model_copy(update={"precision": "fp32"})
+        objective = self.objective(replace(trained, changes={**trained.changes, "train": train}))
         objective.load_weights(self._handed_on(text))
         return objective
 

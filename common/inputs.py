@@ -57,6 +57,8 @@ def stage_inputs(config: Any, stage: Stage, data: Any, outputs: dict[str, dict],
             "reads": {name: outputs[name].get("files", outputs[name]) for name in stage.reads},
         },
     }
+    if not stage.objective:
+        inputs["config"]["train"]["precision"] = "fp32"  # a pass predicts so, whatever its network was trained in
     if stage.snapshots:
         inputs["stage"]["snapshots"] = stage.snapshots
     if stage.carry or config.train.patience is not None:

@@ -63,6 +63,17 @@ def find_subject(
     return _stages_of(folder, settings, stages, which)
 
 
+def only_predicting(config: Config) -> Config:
+    """Return the configuration of a network that is filled from a file and does not train.
+
+    It begins with no weights of its own, and computes in float32 whatever ``train.precision`` is: half precision is
+    for training.
+    """
+    network = config.network.model_copy(update={"weights": None})
+    train = config.train.model_copy(update={"precision": "fp32"})
+    return config.model_copy(update={"network": network, "train": train})
+
+
 def _configuration(what: str, overrides: Sequence[str]) -> Config:
     """Return the configuration that ``what`` names, which is no run folder."""
     try:

@@ -12,6 +12,7 @@ from common.errors import UserError
 from common.methods import of_stage
 from common.methods.supervised import OBJECTIVES
 from common.run_folder import RunFolder
+from common.subject import only_predicting
 from convert.inspection import canonical_weights, weights_digest
 from convert.reading import read
 from convert.report import Report
@@ -65,8 +66,7 @@ def open_subject(place: Path, config: str | None = None, overrides: Sequence[str
         raise UserError(f"{path}: no config.yaml above it says which network it fills; name one with --config")
     settings = load_config(found, overrides)
     settings = settings if config else of_stage(settings, path)
-    bare = settings.model_copy(update={"network": settings.network.model_copy(update={"weights": None})})
-    return Subject(path, bare, canonical_weights(read(path)))
+    return Subject(path, only_predicting(settings), canonical_weights(read(path)))
 
 
 def find_weights(place: Path) -> Path:

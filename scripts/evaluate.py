@@ -52,7 +52,7 @@ from common.export import class_lines, score_table, write_overlay, write_predict
 from common.methods.supervised import OBJECTIVES  # noqa: E402
 from common.pictures import fitted, write_png  # noqa: E402
 from common.report.tables import Table, number  # noqa: E402
-from common.subject import WEIGHTS, Subject, find_subject  # noqa: E402
+from common.subject import WEIGHTS, Subject, find_subject, only_predicting  # noqa: E402
 
 
 def main() -> int:
@@ -122,7 +122,7 @@ def _open(name: str, config: Config, weights: list[Path], device: str) -> tuple:
 
     Several weights predict as one: the mean of their logits.
     """
-    bare = config.model_copy(update={"network": config.network.model_copy(update={"weights": None})})
+    bare = only_predicting(config)
     if name == "onnx":
         objectives = [_exported(bare, file) for file in weights]
         backend = objectives[0].backend

@@ -47,10 +47,13 @@ def stages(config: Config) -> list[Stage]:
 def of_stage(config: Config, weights: Path) -> Config:
     """Return the configuration of the stage in whose folder a file lies, which may have a network of its own.
 
+    The section ``evaluate`` stays the run's: what a stage has otherwise there is for the scores while it trains.
+
     Args:
         config: Of the run.
         weights: A file of the run, below ``stages/NAME``; for any other file ``config`` itself is returned.
     """
     place = weights.resolve().as_posix()
     found = (stage for stage in stages(config) if f"/stages/{stage.name}/" in place)
-    return next((stage.configured(config) for stage in found), config)
+    own = next((stage.configured(config) for stage in found), config)
+    return own.model_copy(update={"evaluate": config.evaluate})

@@ -2,6 +2,10 @@
 
 One batch of images is in memory at a time and every image is predicted once (cbst: twice). A pass that was cut short
 goes on behind its last whole batch: thresholds stand in a journal beside the labels.
+
+G predicts in float32, as in the official code, which switches half precision on when the labels are made. Only the
+order statistics round its confidences, to float16 (``ias.update``): they and the comparison with a threshold are exact
+for those confidences, which logits of half precision would not give.
 """
 
 import json

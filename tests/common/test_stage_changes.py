@@ -11,6 +11,7 @@ from common.run_folder import RunFolder
 from common.stage import Stage, reference
 from common.stop import Stopped
 from tests.common.engine_runs import config, final_state, losses, run, stage_batches
+from tests.fake_backend import FakeBackend
 
 
 def stages(lr: float = 0.05, snapshot: int = 4) -> list[Stage]:
@@ -76,6 +77,21 @@ def test_cut_between_snapshots_it_ends_the_same(tmp_path: Path) -> None:
 def _counter():
     calls = iter(range(1, 10_000))
     return lambda self: next(calls)
+
+
+def test_half_precision_is_for_training_alone(tmp_path: Path) -> None:
+    """A pass predicts in float32; a teacher that takes part in a step computes as the step does."""
+    built = []
+
+    class Recording(FakeBackend):
+        def build(self, config, objective, frozen=None):
+            built.append((config.train.precision, sorted(frozen or {})))
+            return super().build(config, objective, frozen)
+
+    run(tmp_path, config(train__precision="fp16"), backend=Recording())
+    assert built == [("fp16", []), ("fp16", ["teacher"]), ("fp32", ["teacher"]), ("fp16", [])]
+    markers = {name: read_json(tmp_path / f"stages/{name}/done.json")["inputs"] for name in ("student", "labels")}
+    assert [markers[name]["config"]["train"]["precision"] for name in markers] == ["fp16", "fp32"]
 
 
 def test_a_missing_snapshot_is_one_line(tmp_path: Path) -> None:
