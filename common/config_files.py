@@ -31,6 +31,10 @@ def find_config(path: Path) -> Path:
 def read_tree(file: Path, seen: tuple[Path, ...] = ()) -> tuple[dict, dict]:
     """Return the merged tree of a file and what it extends, and the place ("file:line") of every key.
 
+    Sections merge key by key over those of the files named by ``extends``, the later of them over the earlier. A list
+    replaces the inherited one, an empty section ``{}`` empties the inherited one, and so does a section of another
+    form: another ``name`` or ``layout``.
+
     Args:
         file: YAML.
         seen: Files that led here by ``extends``.
@@ -102,11 +106,11 @@ def _pairs(node: yaml.MappingNode, file: Path) -> list[tuple[yaml.Node, yaml.Nod
 
 
 def _merge(base: dict, over: dict) -> None:
-    """Lay ``over`` upon ``base`` in place. A section of another form replaces the old one whole."""
+    """Lay ``over`` upon ``base`` in place. A section of another form, or an empty one, replaces the old one whole."""
     for key, value in over.items():
         old = base.get(key)
         both = isinstance(old, dict) and isinstance(value, dict)
-        if both and not _another_form(old, value):
+        if both and value and not _another_form(old, value):
             _merge(old, value)
         else:
             base[key] = dict(value) if isinstance(value, dict) else value

@@ -52,6 +52,17 @@ def test_extends_merges_and_replaces(tmp_path: Path) -> None:
     assert other.method.name == "supervised"
 
 
+def test_an_empty_section_empties_the_inherited_one(tmp_path: Path) -> None:
+    """As ``optim.repeats: {}`` promises; what stands beside it stays, and the parent file's tree is its own."""
+    write(tmp_path, SMALL + "  repeats: {a: 2, b: 3}\n", "base.yaml")
+    child = load_config(write(tmp_path, "extends: base.yaml\nname: child\noptim: {repeats: {}}\n"))
+    assert (child.optim.repeats, child.optim.lr) == ({}, 0.01)
+    grandchild = write(tmp_path, "extends: a.yaml\nname: c\noptim: {repeats: {c: 4}}\n", "c.yaml")
+    assert load_config(grandchild).optim.repeats == {"c": 4}
+    again = load_config(write(tmp_path, "extends: base.yaml\nname: d\noptim: {repeats: {b: 4}}\n", "d.yaml"))
+    assert again.optim.repeats == {"a": 2, "b": 4}
+
+
 def test_yaml_anchors_merge(tmp_path: Path) -> None:
     """``<<: *anchor`` takes over keys, and keys written beside it win."""
     pair = "  source: &s {layout: gta5, root: data/s, every: 3}\n  target: {<<: *s, every: 2}\n"
