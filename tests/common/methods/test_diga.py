@@ -8,6 +8,7 @@ from common.data.crops import accepted_crop, flip_and_crop
 from common.errors import UserError
 from common.methods import stages
 from common.pseudo.centroids import read_centroids, stream_centroids, write_centroids
+from common.repeats import repeats_of
 
 CONFIGS = (
     "toy", "toy_dg", "toy_semi", "gta5", "synthia", "synthia_official", "dg", "dg_official", "dg_bdd", "dg_mapillary",
@@ -43,6 +44,31 @@ def test_a_phase_may_have_a_rate_and_batchnorm_of_its_own():
     assert (warmup.optim.lr, warmup.optim.schedule, warmup.network) == (config.optim.lr, "ramp", config.network)
     assert (selftrain.optim.lr, selftrain.optim.schedule) == (5e-4, config.optim.schedule)
     assert selftrain.network.freeze_bn_stats and not config.network.freeze_bn_stats
+
+
+@pytest.mark.parametrize(
+    ("name", "times"),
+    [
+        ("layer0.0.weight", 2),  # deeplabv2_se
+        ("conv1.weight", 2),  # deeplabv2
+        ("layer1.0.downsample.0.weight", 4),
+        ("layer4.0.downsample.0.weight", 4),
+        ("layer1.0.conv1.weight", 3),
+        ("layer3.22.conv2.weight", 3),
+        ("layer4.2.conv3.weight", 3),
+        ("final.conv2d_list.0.0.weight", 1),
+        ("final.bottleneck.0.se.0.weight", 1),
+        ("layer5.conv2d_list.0.weight", 1),
+        ("layer6.conv2d_list.3.bias", 1),
+        ("context.conv1.weight", 1),
+        ("hrnet.conv1.weight", 1),
+        ("hrnet.stage1.0.downsample.0.weight", 1),
+        ("patch_embed1.proj.weight", 1),
+    ],
+)
+def test_the_official_optimizer_repeats_backbones_and_no_head(name, times):
+    assert repeats_of([name], load_config("diga/gta5").optim.repeats) == [times]
+    assert repeats_of([name], load_config("diga/semi_8").optim.repeats) == [1]
 
 
 def test_generalisation_sees_no_target_unless_asked():

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from common.class_mixing import paste_masks
-from common.config import Config
+from common.config import Config, load_config
 from common.data.transforms import normalise
 from common.schedules import teacher_momentum
 from common.strong_colour import blend
@@ -14,7 +14,7 @@ from tests.twins import Twin
 from tests.vectors import Vector
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "diga"
-REPEATS = {"layer0.0.weight": 2, "layer?.0.downsample.0.weight": 4, "layer?.*": 3}  # the official optimizer's lists
+REPEATS = load_config("diga/gta5").optim.repeats  # the official optimizer's lists
 
 
 def configuration(vector: Vector, network: dict, classes: int) -> Config:
