@@ -32,8 +32,8 @@ def plan_table(stages: list[Stage]) -> Table:
 def rehearse(engine: Engine, console: Console) -> None:
     """Check data and weights, do one step of every kind of stage and one prediction, say how long the run will take.
 
-    Networks that a stage holds fixed are stood in for by untrained ones; stages that read files of others are left
-    out where another of their kind was tried.
+    Networks that a stage holds fixed are stood in for by untrained ones. Stages that read files which other stages
+    will write cannot be tried; they are named.
 
     Args:
         engine: A run that was not begun; nothing is written to its folder.
@@ -49,7 +49,13 @@ def rehearse(engine: Engine, console: Console) -> None:
             seconds[stage.objective] = _one_step(engine, stage, console)
     steps = {stage.name: stage.steps for stage in engine.stages.values() if stage.objective in seconds}
     total = sum(steps[s.name] * seconds[s.objective] for s in engine.stages.values() if s.name in steps)
-    console.print(f"about {format_seconds(total)} of training; {free_gib(engine.folder.path):.1f} GiB free on the disk")
+    trained = [stage for stage in engine.stages.values() if stage.steps and stage.objective]
+    untried = [stage.name for stage in trained if stage.name not in steps]
+    if untried:
+        console.print(f"not tried, for they read what other stages will write: {', '.join(untried)}", soft_wrap=True)
+    of = " of the stages that were tried" if untried else ""
+    free = free_gib(engine.folder.path)
+    console.print(f"about {format_seconds(total)} of training{of}; {free:.1f} GiB free on the disk")
     console.print("dry run: everything is in order, nothing was saved")
 
 

@@ -106,7 +106,10 @@ class ColourConfig(Strict):
 
 
 class AugmentConfig(Strict):
-    """Optional augmentation of training pairs; everything off by default."""
+    """Optional augmentation of training pairs; everything off by default.
+
+    The stages of IAST and DiGA augment as their own sections say; of their runs only the baselines read this one.
+    """
 
     flip: Fraction = 0.0  # probability of a horizontal flip
     scale: tuple[PositiveFloat, PositiveFloat] | None = None  # uniform range of a random scale

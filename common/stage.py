@@ -82,7 +82,8 @@ class Stage:
             or alone when there is no objective.
         reads: Names of further stages whose files this stage reads.
         settings: What else the objective and the pass depend on; part of the digest of inputs.
-        seed: Added to the configuration's seed for this stage.
+        seed: What its draws add to the configuration's seed, where they do: draws are told apart by the stage's name
+            already. Part of the digest of inputs.
         score: Whether the trained network is a row of the result table.
         scored_on: Role of the images that its weights are chosen on; "source_val" for a network of the source domain.
         tested: Whether the test images, where there are any, score it too; not what settings are chosen by.

@@ -40,6 +40,20 @@ def js_divergence(logits: Tensor, target: Tensor, temperature: float = 1.0) -> T
     return middle * (2 * ops.log(ops.maximum(middle, _TINY)) - log_p - log_q)
 
 
+def distillation_parts(
+    student: Tensor, target: Tensor, labels: Tensor, temperature: float = 10.0
+) -> tuple[Tensor, Tensor]:
+    """Return ``CE(student, label)`` and ``T^2 KL(target || student)`` of every sample, (N,) each.
+
+    Args:
+        student: (N, K) logits.
+        target: (N, K) logits; the gradient flows into them too.
+        labels: (N,) integers.
+        temperature: T.
+    """
+    return cross_entropies(student, labels), kl_divergence(student, target, temperature).sum(1)
+
+
 def distillation_loss(
     student: Tensor, target: Tensor, labels: Tensor, weight: float | Tensor = 0.5, temperature: float = 10.0
 ) -> Tensor:
@@ -52,8 +66,8 @@ def distillation_loss(
         weight: u, one number or (N,).
         temperature: T.
     """
-    divergence = kl_divergence(student, target, temperature).sum(1)
-    return (weight * cross_entropies(student, labels) + (1 - weight) * divergence).mean()
+    certainty, divergence = distillation_parts(student, target, labels, temperature)
+    return (weight * certainty + (1 - weight) * divergence).mean()
 
 
 def generator_loss(teacher: Tensor, student: Tensor, gap: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:

@@ -51,6 +51,7 @@ from common.evaluate import ClassEvaluation, Evaluation, evaluate, true_label  #
 from common.export import class_lines, score_table, write_overlay, write_prediction, write_scores  # noqa: E402
 from common.methods.supervised import OBJECTIVES  # noqa: E402
 from common.pictures import fitted, write_png  # noqa: E402
+from common.report.results import class_scores  # noqa: E402
 from common.report.tables import Table, number  # noqa: E402
 from common.subject import WEIGHTS, Subject, find_subject, only_predicting  # noqa: E402
 
@@ -248,9 +249,12 @@ def _published(config: Config, evaluations: dict[str, Evaluation | ClassEvaluati
     """Return the numbers that the configuration says were published, beside ours."""
     header = ["row", "metric", "source", "published", *(f"ours, {name}" for name in evaluations)]
     table = Table("Published numbers beside ours", header, texts=3)
+    records = [evaluation.record() for evaluation in evaluations.values()]
+    found = [{**record["summary"], **class_scores(record)[0]} for record in records]
     for row in config.published:
-        ours = (evaluation.summary().get(row.metric) for evaluation in evaluations.values())
-        table.add(row.row, row.metric, row.source, number(row.value), *map(number, ours))
+        names = class_set(config.classes).names if row.per_class else ()
+        for name, value in {row.metric: row.value, **dict(zip(names, row.per_class or ()))}.items():
+            table.add(row.row, name, row.source, number(value), *(number(one.get(name)) for one in found))
     return table
 
 
@@ -270,7 +274,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scales", metavar="A,B", help="multi-scale prediction, for example 0.5,1.0,1.5")
     parser.add_argument("--flip", action="store_true", help="also predict the mirror image")
     parser.add_argument("--calibration", action="store_true", help="classification: confidence beside accuracy")
-    parser.add_argument("--save-predictions", choices=("train_ids", "label_ids"))
+    parser.add_argument("--save-predictions", choices=("train_ids", "label_ids"),
+                        help="also a PNG an image, with these ids; for classification a list 'path label'")  # fmt: skip
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="override a key; may be repeated")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ascend")
     return parser

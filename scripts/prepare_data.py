@@ -8,7 +8,7 @@
     python scripts/prepare_data.py lists cityscapes data/cityscapes --split train --out train.txt
     python scripts/prepare_data.py splits train.txt --counts 100 200 --out splits
     python scripts/prepare_data.py iast-lists --out data/lists           # the order of IAST's official runs
-    python scripts/prepare_data.py iast-config code/config/*/run_task    # IAST's official YAML files as one of ours
+    python scripts/prepare_data.py iast-config code/config/NAME/run_task # IAST's official YAML files as one of ours
     python scripts/prepare_data.py shots data/mine --domain photos --shots 1 3 --out data/mine/txt
     python scripts/prepare_data.py official data/txt                     # are the lists of DomainNet the official ones?
     python scripts/prepare_data.py cifar data/cifar-100-python --out data/cifar100
@@ -230,7 +230,7 @@ def _config_options(sub: argparse.ArgumentParser, name: str) -> None:
 
 
 def _list_options(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("layout", choices=("gta5", "synthia", "cityscapes"))
+    sub.add_argument("layout", choices=("gta5", "synthia", "cityscapes"), help="how the folders are laid out")
     sub.add_argument("root", type=Path, help="root folder of the dataset")
     sub.add_argument("--split", help="cityscapes: train, val or test")
     sub.add_argument("--pairs", action="store_true", help="write image and label, both relative to the root")

@@ -95,7 +95,7 @@ def _command() -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="a YAML file, or the name of one below common/configs")
-    parser.add_argument("--backend", required=True, choices=BACKENDS)
+    parser.add_argument("--backend", required=True, choices=BACKENDS, help="the framework that trains")
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="override a key; may be repeated")
     parser.add_argument("--out", help="folder of all runs, instead of the configuration's 'out'")
     parser.add_argument("--seed", type=int, help="another seed; the run goes to OUT/NAME/BACKEND-seedN")

@@ -28,15 +28,6 @@ def read_image(path: Path) -> np.ndarray:
     return _read(path, lambda picture: np.array(picture.convert("RGB")))
 
 
-def read_size(path: Path) -> tuple[int, int]:
-    """Return (width, height) of an image file from its header.
-
-    Raises:
-        UserError: As ``read_image``, as far as the header shows it.
-    """
-    return _read(path, lambda picture: picture.size)
-
-
 def read_ids(path: Path) -> np.ndarray:
     """Return the ids of a label file as (H, W) uint8: grey values, or the indices of a palette PNG.
 

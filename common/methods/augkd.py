@@ -111,7 +111,6 @@ def datafree_stage(config: Config) -> Stage:
         batches=datafree_batches,
         frozen=_teacher(config),
         settings=_settings(config, "datafree"),
-        seed=1,
         changes={
             "optim": _adam(config, **rate, **cosine),
             "train": _train(config, steps, datafree.epochs, datafree.batch_size),
@@ -136,7 +135,6 @@ def anchor_stage(config: Config) -> Stage:
         batches=anchor_batches,
         frozen={**_teacher(config), "generator": _GENERATOR, "encoder": _ENCODER},
         settings=_settings(config, "anchor"),
-        seed=2,
         score=False,
         changes={
             "optim": _adam(config, lr=anchor.lr, weight_decay=0.0, **cosine),
@@ -212,7 +210,7 @@ def _student(config: Config, name: str, title: str, changes: dict[str, Any] | No
     steps = mixup.steps or config.train.steps
     optim = _adam(config, lr=config.optim.lr, weight_decay=config.optim.weight_decay)
     changed = {"optim": optim, "train": _train(config, steps, mixup.epochs, None), **(changes or {})}
-    return Stage(name=name, title=title, steps=steps, seed=3, changes=changed, **stage)
+    return Stage(name=name, title=title, steps=steps, changes=changed, **stage)
 
 
 def _teacher(config: Config) -> dict[str, str]:

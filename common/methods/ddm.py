@@ -21,6 +21,7 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from common.errors import UserError
+from common.methods.needs import need_data
 from common.methods.samples import (
     Draws,
     Pair,
@@ -104,9 +105,7 @@ class DDM:
         Raises:
             UserError: If the configuration has no source, no target or no labelled target images, or options clash.
         """
-        for role in ("source", "target", "labelled"):
-            if getattr(config.data, role) is None:
-                raise UserError(f"{config.name}: method ddm needs data.{role}; the configuration does not set it")
+        need_data(config, "method ddm", "source", "target", "labelled")
         if config.method.cache_teachers and config.data.augment != AugmentConfig():
             raise UserError(f"{config.name}: method.cache_teachers needs unchanged images; switch data.augment off")
         rounds = range(1, config.method.rounds + 1)

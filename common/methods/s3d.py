@@ -12,6 +12,7 @@ computes: ``torch_impl/methods/s3d.py``, ``ms_impl/methods/s3d.py``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -33,6 +34,7 @@ from common.methods.class_samples import (
     stack_equal,
     unlabelled_images,
 )
+from common.methods.needs import need_data
 from common.methods.s3d_memory import Memory
 from common.methods.samples import Draws
 from common.methods.ssda import SsdaSettings
@@ -89,15 +91,15 @@ class S3D:
             UserError: If the configuration has no source or no target, or options contradict each other.
         """
         s3d = config.method
-        for role in ("source", "target"):
-            if getattr(config.data, role) is None:
-                raise UserError(f"{config.name}: method s3d needs data.{role}; the configuration does not set it")
+        need_data(config, "method s3d", "source", "target")
         if s3d.carry_optimizer and s3d.init_from == "best":
             raise UserError("method.carry_optimizer: the best weights have no optimizer; set it to false, or init_from")
         if s3d.ramp_from == "test" and config.data.test is None:
             raise UserError("method.ramp_from: test needs data.test; the configuration does not set it")
         shots = config.data.labelled is not None
         first = supervised_stage(config, "joint" if shots else "source_only", "first", s3d.first_steps)
+        if not shots:  # as many images a step as source and labelled target have together
+            first = replace(first, changes={"train": {"batch_size": 2 * config.train.batch_size}})
         second = Stage(
             name="second",
             title="S3D",

@@ -11,10 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from common.errors import UserError
 from common.methods.class_samples import dropout, of_one_size, stack_equal, unlabelled_images
+from common.methods.needs import need_data
 from common.methods.samples import Draws
 from common.methods.supervised import class_batches
 from common.networks.classifier import DEEP
@@ -39,6 +40,8 @@ class ApeOptions(Strict):
     eps: PositiveFloat = 25.0  # length of the perturbation
     consistency: Literal["official", "logits"] = "official"  # features and latent, as released; or logits, as described
     batch_size: PositiveInt | None = None  # images of each labelled domain; None: train.batch_size
+    evaluate_every: PositiveInt | None = None  # steps; None: train.evaluate_every
+    patience: NonNegativeInt | None = None  # as train.patience; the released code of APE stops no stage early
 
     def threshold(self, network: str) -> float:
         """Return the entropy below which an image is explored, for a family of networks."""
@@ -120,16 +123,14 @@ def ssda_stage(config: Config, kind: str, name: str, steps: int | None = None) -
     """
     if not isinstance(config.method, SsdaSettings):
         raise UserError(f"baselines: {kind} belongs to the methods s3d, ent, mme and ape, not to {config.method.name}")
-    for role in ("source", "target", "labelled"):
-        if getattr(config.data, role) is None:
-            raise UserError(f"{config.name}: {TITLES[kind]} needs data.{role}; the configuration does not set it")
+    need_data(config, TITLES[kind], "source", "target", "labelled")
     net, ape = config.network, config.method.ape
     deep = getattr(net, "head", None) == "predictor_deep" and net.features() not in (None, DEEP)
     if kind == "ape" and ape.consistency == "official" and deep:
         given = f"features have {net.features()} numbers, the latent of predictor_deep {DEEP}"
         raise UserError(f"method.ape.consistency: official needs vectors of one length, but {given}; set it to logits")
     own = {"ape": config.method.ape.model_dump(mode="json")} if kind == "ape" else {}
-    size = config.method.ape.batch_size if kind == "ape" else None
+    changes = _ape_training(config) if kind == "ape" else {}
     return Stage(
         name=name,
         title=TITLES[kind],
@@ -137,8 +138,15 @@ def ssda_stage(config: Config, kind: str, name: str, steps: int | None = None) -
         steps=steps or config.train.steps,
         batches=partial(ssda_batches, kind=kind),
         settings=own or {"lambda_entropy": config.method.lambda_entropy},
-        changes={"train": {"batch_size": size}} if size else {},
+        changes=changes,
     )
+
+
+def _ape_training(config: Config) -> dict[str, dict]:
+    """Return what APE's stage has otherwise than the run."""
+    ape = config.method.ape
+    given = {key: getattr(ape, key) for key in ("batch_size", "evaluate_every") if getattr(ape, key)}
+    return {"train": {**given, "patience": ape.patience}}
 
 
 def ssda_batches(context: StageContext, kind: str) -> Callable[[int], Batch]:

@@ -86,9 +86,16 @@ def published_table(runs: Sequence[Run]) -> Table | None:
     table = Table("Published numbers beside ours", ["row", "metric", "source", "published", *labels(runs)], texts=3)
     for entry in published:
         rows = [matching_row(run, entry["row"]) for run in runs]
-        ours = [row and row.last["summary"].get(entry["metric"]) for row in rows]
-        table.add(entry["row"], entry["metric"], entry["source"], number(entry["value"]), *map(number, ours))
+        found = [_scores(row) for row in rows]
+        wanted = {entry["metric"]: entry["value"]} | dict(zip(class_names(runs), entry.get("per_class") or ()))
+        for name, value in wanted.items():
+            table.add(entry["row"], name, entry["source"], number(value), *(number(one.get(name)) for one in found))
     return table
+
+
+def class_names(runs: Sequence[Run]) -> list[str]:
+    """Return the names of the classes that runs were scored on; none where nothing was scored."""
+    return _score_names(runs)[0] if any(run.rows for run in runs) else []
 
 
 def matching_row(run: Run, name: str) -> Row | None:

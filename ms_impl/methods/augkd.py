@@ -12,7 +12,7 @@ from mindspore import Tensor, ops
 
 from common.methods.augkd_networks import networks
 from common.networks import NetworkConfig
-from ms_impl.datafree import anchor_loss, cross_entropies, kl_divergence
+from ms_impl.datafree import anchor_loss, distillation_parts
 from ms_impl.objective import Objective
 
 
@@ -110,8 +110,8 @@ class DistillingObjective(LatentObjective):
 
     def distillation(self, student: Tensor, target: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return ``u * ce + (1 - u) * kl``, and both means over the batch; the target is no constant here."""
-        ce = cross_entropies(student, label).mean()
-        kl = kl_divergence(student, target, self.temperature).sum(1).mean()
+        certainty, divergence = distillation_parts(student, target, label, self.temperature)
+        ce, kl = certainty.mean(), divergence.mean()
         return self.weight * ce + (1 - self.weight) * kl, ce, kl
 
 

@@ -73,7 +73,7 @@ class S3D(ClassificationObjective):
         return labelled + weight * distilled + unlabelled, labelled, distilled, unlabelled
 
     def memory(self) -> dict[str, np.ndarray]:
-        """Return pseudo-labels, threshold, start of the ramp and the number of refreshes."""
+        """Return pseudo-labels, threshold, start of the ramp and the step at which the labels were made."""
         return self._memory.arrays()
 
     def load_memory(self, arrays: Mapping[str, np.ndarray]) -> None:

@@ -1,6 +1,7 @@
 """The report of runs: tables, curves, pictures; one page that needs nothing beside it."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,21 @@ def test_published_numbers_stand_beside_ours(runs: list) -> None:
     assert row[:4] == ("student", "mIoU", "table 1", "57.10")
     assert float(row[4]) == pytest.approx(runs[0].row("student").last["value"], abs=0.006)
     assert results.matching_row(runs[0], "Supervised").stage == "again"
+
+
+def test_published_classes_stand_beside_ours(runs: list) -> None:
+    """One line a class behind the mean of the row that states them."""
+    names = results.class_names(runs)
+    stated = [float(number) for number in range(len(names))]
+    run = replace(runs[0], config={**runs[0].config, "published": [{**PUBLISHED[0], "per_class": stated}]})
+    mean, *classes = results.published_table([run]).rows
+    assert mean[1] == "mIoU" and [row[1] for row in classes] == names
+    assert [float(row[3]) for row in classes] == stated
+    ours = results.class_scores(run.row("student").last)[0]
+    assert [row[4] for row in classes] == [results.number(ours[name]) for name in names]
+
+
+def test_rows_that_nothing_matches_have_no_published_numbers(runs: list) -> None:
     assert results.matching_row(runs[0], "another") is None
 
 

@@ -156,6 +156,25 @@ def test_the_last_pseudo_labels_are_written_in_the_official_format(tmp_path):
     assert [label for _, label in parse_class_list(text)] == [None, *found[1:].tolist()]
 
 
+def test_without_labelled_target_images_the_first_stage_sees_as_many_of_the_source(tmp_path):
+    def first(**sections):
+        return stages(configured(tmp_path, baselines=[], **sections))[0]
+
+    assert first().changes == {}
+    assert first(data={"labelled": None}).changes == {"train": {"batch_size": 4}}
+
+
+def test_ape_is_not_ended_by_the_patience_of_the_others(tmp_path):
+    config = configured(tmp_path, baselines=["ape", "mme"], train={"patience": 5, "evaluate_every": 2, "batch_size": 2})
+    ape = {"evaluate_every": 3, "batch_size": 4}
+    config = config.model_copy(
+        update={"method": config.method.model_copy(update={"ape": config.method.ape.model_copy(update=ape)})}
+    )
+    train = {stage.name: stage.configured(config).train for stage in stages(config)}
+    given = {name: (one.patience, one.evaluate_every, one.batch_size) for name, one in train.items()}
+    assert given["baselines/ape"] == (None, 3, 4) and given["baselines/mme"] == given["first"] == (5, 2, 2)
+
+
 @pytest.mark.parametrize("kind", ["ent", "mme", "ape"])
 def test_baselines_see_twice_as_many_unlabelled_images(tmp_path, kind):
     arrays = batch(configured(tmp_path, baselines=[kind]), f"baselines/{kind}")
