@@ -34,9 +34,11 @@ class ImageDataset:
         names: Names of the images relative to the image folder, in order.
         items: The files behind the names.
         role: Key of the section in the configuration ("data.source"), where there is one; begins messages.
+        fits_labels: Whether who reads it resizes label maps to their images, so that another size is no fault.
     """
 
     role = ""
+    fits_labels = False
     ignored: tuple[int, ...] = ()  # labels that are no class
 
     def __init__(self, config: Any, classes: ClassSet):

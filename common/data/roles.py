@@ -119,6 +119,8 @@ def open_roles(config: "Config", checked: bool = True) -> Roles:
         shots, labelled = open_dataset(data.labelled, known, "data.labelled"), []
     else:
         target, shots, labelled = _divided(config, target)
+    for dataset in filter(None, (source, target)):  # baselines do not resize what the method would
+        dataset.fits_labels = getattr(config.method, "FITS_LABELS", False) and not config.baselines
     roles = Roles(known, source, target, val, tuple(labelled), shots, source_val, test)
     if checked:
         for role, dataset in roles.named().items():

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -80,6 +80,8 @@ class RoundSettings(TrainingSettings):
 
 class IASTSettings(Strict):
     """Options of IAST; the defaults are the authors' configuration files but for what their comments say."""
+
+    FITS_LABELS: ClassVar[bool] = True  # a label of another size than its image is resized: some of GTA5's are
 
     name: Literal["iast"] = "iast"
     begin: Literal["source", "warmup", "self_training"] = "source"  # later ones start from network.weights

@@ -66,6 +66,24 @@ def test_unknown_ids_damage_and_sizes_are_all_found(tmp_path: Path) -> None:
     assert not [line for line in check_all(data.resized((8, 8))).problems if "but its image" in line]
 
 
+def test_a_method_that_fits_labels_to_images_takes_any_size(tmp_path: Path) -> None:
+    """IAST enlarges labels itself, as those of some GTA5 images need; its baselines and other methods do not."""
+    street, town = gta5(tmp_path / "gta5"), cityscapes(tmp_path / "c")
+    save(street / "labels/00002.png", ids(3, (7, 8), (10, 6)))
+    roles = {"source": {"layout": "gta5", "root": street}, "target": {"layout": "cityscapes", "root": town}}
+    for role in ("target", "val"):
+        roles[role] = {"layout": "cityscapes", "root": town, "split": "train"}
+
+    def opened_for(method: str, **more) -> object:
+        tree = {"name": "x", "data": roles, "method": {"name": method}, "network": {"name": "deeplabv2"}, **more}
+        return open_roles(Config.model_validate(tree))
+
+    assert check_all(opened_for("iast").source).problems == []
+    for method, more in (("supervised", {}), ("iast", {"baselines": ["source_only"]})):
+        with pytest.raises(UserError, match=r"data\.source: .*00002\.png: 10x6, but its image is 20x12"):
+            opened_for(method, **more)
+
+
 def test_the_start_reads_a_spread_sample_of_large_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The budget bounds what is read, and at least one pair is."""
     data = opened("gta5", gta5(tmp_path, 9))
