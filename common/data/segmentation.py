@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from common.data import iast_lists
 from common.data.cache import Cache
 from common.data.dataset import ImageDataset, Item
 from common.data.files import read_image
@@ -104,7 +105,7 @@ class SegmentationDataset(ImageDataset):
             UserError: If it cannot be read, or has another size than its image where nothing resizes them.
         """
         label = self.native_label(index)
-        if label.shape != size[::-1] and not (self.config.label_size or self.config.size):
+        if label.shape != size[::-1] and not (self.config.label_size or self.config.size or self.fits_labels):
             own = f"{label.shape[1]}x{label.shape[0]}"
             path = self.items[index].label
             raise UserError(f"{path}: {own}, but its image is {size[0]}x{size[1]}; set size to resize")
@@ -180,7 +181,11 @@ class SegmentationDataset(ImageDataset):
     def _listed(self) -> list[Item]:
         """Items of the list file: a lone name is relative to the image folder, or to the root if it begins with it."""
         path = self.config.root / self.config.list
-        entries = read_list(path if path.is_file() else self.config.list)
+        path = path if path.is_file() else self.config.list
+        if path.name in iast_lists.LISTS and not path.is_file():
+            write = f"python scripts/prepare_data.py iast-lists --out {path.parent}"
+            raise UserError(f"{path}: no such list file; it is the order of IAST's official runs, written by: {write}")
+        entries = read_list(path)
         folder = f"{self.files.images}/"
         items = []
         for image, label in entries:

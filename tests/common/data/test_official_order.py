@@ -1,17 +1,22 @@
 """Orders and list files of the official IAST runs, and OpenCV's resizing."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from common.config import load_config
 from common.data import iast_lists
+from common.data.labels import class_set
 from common.data.lists import read_list, write_json_list
 from common.data.opencv import resize_linear, resize_nearest
+from common.data.roles import open_dataset
 from common.data.sized_crop import SizedCropConfig, draw, sized_crop
 from common.data.torch_order import distributed_order, permutation
 from common.draws import generator
 from common.errors import UserError
+from scripts.preparation.iast import write_lists
 
 
 @pytest.mark.parametrize("count", [1, 2, 97, 3000])
@@ -36,6 +41,20 @@ def test_official_lists_are_whole() -> None:
     assert len(set(iast_lists.gta5_order().tolist())) == 24941 and len(set(iast_lists.synthia_order().tolist())) == 9400
     assert iast_lists.gta5_entries()[0] == ("images/18477.png", "labels/18477.png")
     assert iast_lists.synthia_entries()[0] == ("RGB/0007090.png", "GT/LABELS/0007090.png")
+
+
+@pytest.mark.parametrize("name", ["gta5", "synthia"])
+def test_the_official_configurations_take_the_official_order(tmp_path: Path, name: str) -> None:
+    """And do not start without its list: the sorted folders would be another order."""
+    config = load_config(f"iast/{name}_to_cityscapes_v100_official")
+    assert config.method.fixed_order and config.data.target.list is None
+    section = config.data.source.model_copy(update={"root": tmp_path})
+    with pytest.raises(UserError, match=r"^data/lists/\w+_train\.json: .*_data\.py iast-lists --out data/lists$"):
+        open_dataset(section, class_set(config.classes))
+    write_lists(Namespace(out=tmp_path))
+    found = open_dataset(section.model_copy(update={"list": section.list.name}), class_set(config.classes))
+    files = [(item.image, item.label) for item in found.items]
+    assert files == [(tmp_path / image, tmp_path / label) for image, label in iast_lists.LISTS[section.list.name]()]
 
 
 def test_json_lists_are_read_back(tmp_path: Path) -> None:
