@@ -32,7 +32,7 @@ class TranslatorSettings(Strict):
 
 
 class PhaseSettings(Strict):
-    """Warm-up or self-training."""
+    """Warm-up, and what self-training has as well."""
 
     steps: PositiveInt | None = 80_000  # None: train.steps
     batch: Pair = (1, 2)
@@ -43,6 +43,21 @@ class PhaseSettings(Strict):
     schedule: Literal["poly", "constant", "cosine", "ramp"] | None = None  # None: optim.schedule
     lr: PositiveFloat | None = None  # None: optim.lr
     freeze_bn_stats: bool | None = None  # whether BatchNorm keeps its running statistics; None: network.freeze_bn_stats
+
+
+class SelftrainStrong(StrongConfig):
+    """Strong views in self-training: less of the augmented image."""
+
+    beta: Fraction = 0.3
+
+
+class SelftrainSettings(PhaseSettings):
+    """Self-training: options of the warm-up with defaults of its own."""
+
+    batch: Pair = (2, 1)
+    lambda_distil: NonNegativeFloat = 0.25
+    strong: SelftrainStrong = SelftrainStrong()
+    target_crop: Crop = "resized"
 
 
 class CentroidSettings(Strict):
@@ -67,9 +82,7 @@ class DigaSettings(Strict):
     crop: Size = (896, 512)  # (width, height)
     translator: TranslatorSettings = TranslatorSettings()
     warmup: PhaseSettings = PhaseSettings()
-    selftrain: PhaseSettings = PhaseSettings(
-        batch=(2, 1), lambda_distil=0.25, strong=StrongConfig(beta=0.3), target_crop="resized"
-    )
+    selftrain: SelftrainSettings = SelftrainSettings()
     centroids: CentroidSettings = CentroidSettings()
     lambda_main: NonNegativeFloat = 1.0  # weight of the cross entropy
     lambda_aux: NonNegativeFloat = 0.1  # weight of an auxiliary classifier's terms, where the network has one

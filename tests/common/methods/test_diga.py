@@ -7,6 +7,7 @@ from common.config import load_config
 from common.data.crops import accepted_crop, flip_and_crop
 from common.errors import UserError
 from common.methods import stages
+from common.methods.diga_settings import DigaSettings
 from common.pseudo.centroids import read_centroids, stream_centroids, write_centroids
 from common.repeats import repeats_of
 
@@ -69,6 +70,15 @@ def test_a_phase_may_have_a_rate_and_batchnorm_of_its_own():
 def test_the_official_optimizer_repeats_backbones_and_no_head(name, times):
     assert repeats_of([name], load_config("diga/gta5").optim.repeats) == [times]
     assert repeats_of([name], load_config("diga/semi_8").optim.repeats) == [1]
+
+
+def test_self_training_keeps_its_own_defaults_beside_what_is_given():
+    whole, warmup = DigaSettings().selftrain, DigaSettings().warmup
+    assert (whole.batch, whole.lambda_distil, whole.strong.beta, whole.target_crop) == ((2, 1), 0.25, 0.3, "resized")
+    assert (warmup.batch, warmup.lambda_distil, warmup.strong.beta, warmup.target_crop) == ((1, 2), 0.5, 0.4, "crop")
+    some = DigaSettings.model_validate({"selftrain": {"steps": 7, "strong": {"jitter": 0.1}}}).selftrain
+    wanted = {"steps": 7, "strong": whole.strong.model_copy(update={"jitter": 0.1})}
+    assert some == whole.model_copy(update=wanted)
 
 
 def test_generalisation_sees_no_target_unless_asked():
