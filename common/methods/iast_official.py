@@ -181,22 +181,32 @@ def _adversary(file: OfficialFile) -> dict[str, Any]:
 
 
 def _pseudo(rounds: Sequence[OfficialFile]) -> dict[str, Any]:
-    """Return the rule of the pseudo-labels; alpha and size may differ from round to round."""
+    """Return the rule of the pseudo-labels; alpha and size may differ from round to round.
+
+    The authors' code generates labels for the selector IAST alone: with another name it reads those that it finds in
+    the folder, as it does where it is told to skip the generation.
+    """
     section, first = "DATASET.TARGET.", rounds[0]
-    labelled = [file for file in rounds if not file[section + "SKIP_GEN_PSEUDO"]]
-    made = {_chosen(file, section + "PSEUDO_PL", {"IAST": "ias"}) for file in labelled}
-    if 0 < len(labelled) < len(rounds):
-        raise UserError(f"{first.path}: {section}SKIP_GEN_PSEUDO has to be one for all rounds")
-    if not made and not first[section + "PSEUDO_SAVE_DIR"]:
-        raise UserError(f"{first.path}: {section}SKIP_GEN_PSEUDO needs {section}PSEUDO_SAVE_DIR, the folder to read")
+    made = [not file[section + "SKIP_GEN_PSEUDO"] and file[section + "PSEUDO_PL"] == "IAST" for file in rounds]
+    if any(made) and not all(made):
+        reader = rounds[made.index(False)]
+        raise UserError(f"{reader.path}: reads labels that lie there ({_reason(reader)}); so must all rounds")
+    if not any(made) and not _agreed(rounds, section + "PSEUDO_SAVE_DIR"):
+        raise UserError(f"{first.path}: {_reason(first)} needs {section}PSEUDO_SAVE_DIR, the folder to read")
     shared = {"beta": "PSEUDO_PL_BETA", "gamma": "PSEUDO_PL_GAMMA", "batch_size": "PSEUDO_BATCH_SIZE"}
     return {
         "rule": "ias",
         "alpha": first[section + "PSEUDO_PL_ALPHA"],
         "size": first[section + "PSEUDO_SIZE"],
         **{name: _agreed(rounds, section + key) for name, key in shared.items()},
-        **({} if made else {"folder": str(first.beside_the_code(section + "PSEUDO_SAVE_DIR"))}),
+        **({} if any(made) else {"folder": str(first.beside_the_code(section + "PSEUDO_SAVE_DIR"))}),
     }
+
+
+def _reason(file: OfficialFile) -> str:
+    """Return the setting for which no labels are generated."""
+    skips = file["DATASET.TARGET.SKIP_GEN_PSEUDO"]
+    return f"DATASET.TARGET.{'SKIP_GEN_PSEUDO' if skips else 'PSEUDO_PL: ' + file['DATASET.TARGET.PSEUDO_PL']}"
 
 
 def _network(files: Sequence[OfficialFile]) -> dict[str, Any]:

@@ -171,6 +171,27 @@ def test_only_what_can_be_run_is_written(tmp_path: Path) -> None:
     assert load_config(out).method.source.steps == 24936 and [file.name for file in out.parent.iterdir()] == [out.name]
 
 
+@pytest.mark.parametrize("setting", ["SKIP_GEN_PSEUDO: true", "PSEUDO_PL: CBST"])
+def test_labels_that_are_not_generated_are_read(tmp_path: Path, setting: str) -> None:
+    """A selector of another name generates nothing in the authors' code, which then takes what lies in the folder."""
+    paths, key = official(tmp_path, "gta5_to_cityscapes_v100"), setting.partition(":")[0]
+
+    def change(path: Path) -> None:
+        path.write_text(path.read_text().replace("    PSEUDO_PL: IAST\n", f"    {setting}\n"), encoding="utf-8")
+
+    change(paths[2])
+    with pytest.raises(UserError, match=rf"sl_1\.yaml: reads labels that lie there .*{key}.*all rounds"):
+        imported(paths, "mine")
+    for path in paths[3:]:
+        change(path)
+    with pytest.raises(UserError, match=rf"sl_1\.yaml: .*{key}.* needs DATASET\.TARGET\.PSEUDO_SAVE_DIR"):
+        imported(paths, "mine")
+    for path in paths[2:]:
+        path.write_text(path.read_text().replace(f"    {setting}", f"    PSEUDO_SAVE_DIR: {tmp_path}\n    {setting}"))
+    tree = imported(paths, "mine")
+    assert tree["method"]["pseudo"]["folder"] == str(tmp_path) == str(written(tmp_path, tree).method.pseudo.folder)
+
+
 def test_stages_must_not_contradict_each_other(tmp_path: Path) -> None:
     paths = official(tmp_path, "gta5_to_cityscapes_v100")
     paths[3].write_text(paths[3].read_text().replace("PSEUDO_PL_GAMMA: 8.0", "PSEUDO_PL_GAMMA: 4.0"), encoding="utf-8")
