@@ -49,7 +49,8 @@ class Diga:
         _check(config)
         uda = method.setting == "uda"
         stages = [_translator(config)] if uda and not method.translator.weights else []
-        frozen = {"translator": "translator"} if stages else {}
+        step = method.translator.hand_on
+        frozen = {"translator": f"translator@{step}" if step else "translator"} if stages else {}
         stages.append(
             Stage(
                 name="warmup",
@@ -94,6 +95,7 @@ def _translator(config: Config) -> Stage:
         settings=_settings(config.method, "translator"),
         score=False,
         changes={"optim": optim, "train": {"ema": None}},
+        snapshots=(options.hand_on,) if options.hand_on else (),
     )
 
 

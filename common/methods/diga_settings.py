@@ -18,6 +18,7 @@ class TranslatorSettings(Strict):
     steps: PositiveInt = 50_000
     batch: Pair = (1, 1)
     width: PositiveInt = 64  # channels at full size
+    hand_on: PositiveInt | None = None  # step whose weights the method uses; None: the last
     weights: tuple[Path, ...] = ()  # files with enc_s.* and dec_s2t.*, instead of the stage that trains them
     vgg: Path | None = None  # VGG-19 of the perceptual loss; None draws its weights from the seed
     lr: PositiveFloat = 1e-4
@@ -99,10 +100,12 @@ class DigaSettings(Strict):
     target_bn_pass: bool | None = None  # target images move BatchNorm in warm-up; None: not for ``dg``, which is honest
 
     @model_validator(mode="after")
-    def _some_images(self) -> "DigaSettings":
+    def _some_images_and_steps(self) -> "DigaSettings":
         for name in ("translator", "warmup", "selftrain"):
             if not sum(getattr(self, name).batch):
                 raise ValueError(f"{name}.batch: at least one image of either resolution is needed")
+        if (self.translator.hand_on or 0) > self.translator.steps:
+            raise ValueError("translator.hand_on: no such step; the translator has fewer (translator.steps)")
         return self
 
     @property

@@ -12,8 +12,8 @@ from common.pseudo.centroids import read_centroids, stream_centroids, write_cent
 from common.repeats import repeats_of
 
 CONFIGS = (
-    "toy", "toy_dg", "toy_semi", "gta5", "synthia", "synthia_official", "dg", "dg_official", "dg_bdd", "dg_mapillary",
-    "semi_2", "semi_4", "semi_8", "semi_16",
+    "toy", "toy_dg", "toy_semi", "gta5", "gta5_official", "synthia", "synthia_official", "dg", "dg_official", "dg_bdd",
+    "dg_mapillary", *(f"semi_{part}{form}" for part in (2, 4, 8, 16) for form in ("", "_official")),
 )  # fmt: skip
 
 
@@ -86,6 +86,38 @@ def test_generalisation_sees_no_target_unless_asked():
     assert config.data.target is None
     assert not config.method.sees_target
     assert load_config("diga/dg_official").method.sees_target
+
+
+OFFICIAL = ("gta5", "synthia", "dg", "semi_2", "semi_4", "semi_8", "semi_16")
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_the_official_preset_switches_its_quirks_on_and_nothing_else(name):
+    plain, official = load_config(f"diga/{name}"), load_config(f"diga/{name}_official")
+    quirks = {"train": {"evaluate_offset": 1, "hand_on": "best"}}
+    assert (plain.train.evaluate_offset, plain.train.hand_on) == (0, "last")
+    method = plain.method.model_dump()
+    if plain.method.setting == "uda":
+        method["translator"]["hand_on"] = 48_001
+    if name == "synthia":
+        method["warmup"]["schedule"] = "ramp"
+    if name == "dg":
+        method["target_bn_pass"] = True
+        quirks["data"] = {"target": official.data.target.model_dump()}
+    wanted = plain.model_dump() | {"name": f"diga/{name}_official", "method": method}
+    for section, keys in quirks.items():
+        wanted[section] = wanted[section] | keys
+    assert official.model_dump() == wanted
+
+
+def test_the_translator_may_be_taken_from_an_earlier_step():
+    config = load_config("diga/gta5_official")
+    found = {one.name: one for one in stages(config)}
+    assert found["translator"].snapshots == (48_001,) and found["translator"].steps == 50_000
+    assert found["warmup"].frozen == {"translator": "translator@48001"}
+    assert found["round1/selftrain"].frozen["translator"] == "translator@48001"
+    with pytest.raises(UserError, match=r"translator\.hand_on: no such step"):
+        load_config("diga/gta5", ["method.translator.hand_on=50001"])
 
 
 def test_what_is_missing_is_named():
