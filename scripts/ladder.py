@@ -103,6 +103,8 @@ def main() -> int:
     parser.add_argument("--slow", action="store_true", help="also the slow tests, and rung P5")
     parser.add_argument("--rungs", nargs="+", choices=sorted({one.name for one in LADDER}), help="only these")
     options = parser.parse_args()
+    if options.rungs == ["P5"] and not options.slow:
+        parser.error("all tests of P5 are slow: add --slow")
     rungs = [one for one in LADDER if not options.rungs or one.name in options.rungs]
     recorder = Recorder(rungs)
     marked = [] if options.slow else ["-m", "not slow"]
