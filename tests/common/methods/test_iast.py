@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from common.config import load_config
+from common.data.labels import CLASS_SETS
+from common.data.roles import open_dataset
 from common.data.torch_order import permutation
 from common.errors import UserError
 from common.methods import stages
@@ -15,6 +17,7 @@ from common.pseudo import ias
 from common.pseudo.folder import pseudo_label_path, read_any_pseudo_label, write_pseudo_label
 from common.pseudo.instance import InstanceSettings, instance_labels
 from common.pseudo.statistics import JOURNAL, course
+from tests.common.data.trees import cityscapes
 from tests.common.methods.worlds import config, context, world
 
 CROPS = {"crop_source": None, "crop_target": None}
@@ -200,6 +203,19 @@ def test_every_configuration_is_whole(name: str) -> None:
     assert plan[0].name == "source" and plan[-1].objective == "iast_self_training"
     assert all(stage.configured(of) for stage in plan)
     assert of.published or name in ("toy", "gta5_to_bdd_v100")
+
+
+@pytest.mark.parametrize("part", [2, 4, 8])
+def test_semi_supervised_domains_share_no_image(tmp_path: Path, part: int) -> None:
+    """One image in so many is labelled and stands for the source; all others are the target."""
+    config = load_config(f"iast/cityscapes_semi_{part}").data
+    root = cityscapes(tmp_path, cities=("aachen",), count=17)
+    source, target = (
+        open_dataset(one.model_copy(update={"root": root}), CLASS_SETS["cityscapes19"])
+        for one in (config.source, config.target)
+    )
+    assert len(source) == -(-17 // part) and len(source) + len(target) == 17
+    assert not set(source.names) & set(target.names)
 
 
 def test_the_course_of_a_pass_and_its_pictures_are_kept(tmp_path: Path) -> None:
