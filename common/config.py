@@ -98,6 +98,8 @@ class Config(Strict):
         if self.task == "classification":
             if self.evaluate.scales != (1.0,) or self.evaluate.window:
                 raise ValueError("evaluate.scales and evaluate.window are for segmentation; classification knows flip")
+            if self.classes.absent != "skip":
+                raise ValueError("classes.absent is for segmentation; leave it out")
             if self.data.colour.mode != "off":
                 raise ValueError("data.colour is for segmentation; set data.colour.mode: off")
         elif self.evaluate.protocol != "all":

@@ -29,6 +29,7 @@ class Evaluation:
         matrix: (C, C) int64, rows true classes, columns predicted ones.
         classes: The classes.
         left_out: Names of classes that do not count in the means.
+        absent: What a class without a pixel is, see ``metrics.score``.
     """
 
     MEASURE: ClassVar[str] = "iou"  # key of the classes' values in a record
@@ -36,10 +37,11 @@ class Evaluation:
     matrix: np.ndarray
     classes: ClassSet
     left_out: tuple[str, ...] = ()
+    absent: str = "skip"
     score: metrics.Score = field(init=False)
 
     def __post_init__(self) -> None:
-        self.score = metrics.score(self.matrix, self.classes, self.left_out)
+        self.score = metrics.score(self.matrix, self.classes, self.left_out, self.absent)
 
     @staticmethod
     def empty(classes: int) -> list[np.ndarray]:
@@ -52,9 +54,9 @@ class Evaluation:
         counts[0] += metrics.confusion(truth, prediction, len(counts[0]))
 
     @classmethod
-    def of(cls, counts: list[np.ndarray], classes: ClassSet, left_out: tuple[str, ...]) -> "Evaluation":
+    def of(cls, counts: list[np.ndarray], classes: ClassSet, left_out: tuple[str, ...], absent: str) -> "Evaluation":
         """Return what the counts say."""
-        return cls(counts[0], classes, left_out)
+        return cls(counts[0], classes, left_out, absent)
 
     def summary(self) -> dict[str, float]:
         """Return the numbers of one line, in percent: the means over classes, and pixel accuracy."""
@@ -105,8 +107,10 @@ class ClassEvaluation:
         counts[1][accuracy.place_of_truth(int(truth), prediction)] += 1
 
     @classmethod
-    def of(cls, counts: list[np.ndarray], classes: ClassSet, left_out: tuple[str, ...]) -> "ClassEvaluation":
-        """Return what the counts say."""
+    def of(
+        cls, counts: list[np.ndarray], classes: ClassSet, left_out: tuple[str, ...], absent: str
+    ) -> "ClassEvaluation":
+        """Return what the counts say; a class without an image is always left out of the mean over classes."""
         return cls(*counts, classes, left_out)
 
     def summary(self) -> dict[str, float]:
@@ -135,6 +139,7 @@ def evaluate(
     watch: Watch | None = None,
     backend: Any = None,
     indices: Sequence[int] | None = None,
+    absent: str = "skip",
 ) -> Evaluation | ClassEvaluation:
     """Predict the images of a dataset and count.
 
@@ -147,6 +152,7 @@ def evaluate(
         watch: Called with every prediction, for example to save it.
         backend: Shares the images out among its ranks and adds up what they counted; None is one rank alone.
         indices: Which images; None takes all.
+        absent: What a class without a pixel is, see ``metrics.score``.
     Returns:
         The scores over these images, the same on every rank; a dataset without a label scores NaN.
     """
@@ -161,7 +167,7 @@ def evaluate(
             kind.count(counts, truth, prediction)
             if watch:
                 watch(index, prediction, truth)
-    return kind.of([backend.total(one) for one in counts] if backend else counts, classes, tuple(left_out))
+    return kind.of([backend.total(one) for one in counts] if backend else counts, classes, tuple(left_out), absent)
 
 
 def _batches(dataset: Any, indices: Sequence[int], size: int) -> Iterator[tuple[list[int], np.ndarray, list]]:

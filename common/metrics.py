@@ -8,7 +8,7 @@ import numpy as np
 from common.data.labels import ClassSet
 from common.errors import UserError
 
-IAST_EPS = 1e-10  # what IAST's evaluation adds to every union: a class that is absent counts as 0
+IAST_EPS = 1e-10  # what IAST's evaluation adds to every union: an absent class is 0 (``classes.absent: zero``)
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,11 @@ class Score:
     """What a confusion matrix says. All values are percent; NaN where nothing can be said.
 
     Attributes:
-        iou: IoU of each class, float64 (C,); NaN for a class that is neither in the labels nor predicted.
+        iou: IoU of each class, float64 (C,); NaN for a class that is neither in the labels nor predicted, or 0 where
+            absent classes are to count so.
         means: Means by name, as the official evaluation prints them: the mean over all classes skips NaN, a mean
             over a subset does not, so an absent class makes it NaN.
-        means_of_present: The same means, NaN skipped everywhere.
+        means_of_present: The same means over the classes that are there.
         accuracy: Share of labelled pixels that are right.
         pixels: Labelled pixels.
     """
@@ -126,7 +127,7 @@ def percent(value: float) -> float:
     return round(float(value) * 100, 2)
 
 
-def score(matrix: np.ndarray, classes: ClassSet, left_out: Sequence[str] = ()) -> Score:
+def score(matrix: np.ndarray, classes: ClassSet, left_out: Sequence[str] = (), absent: str = "skip") -> Score:
     """Return the scores of a confusion matrix.
 
     Args:
@@ -134,16 +135,20 @@ def score(matrix: np.ndarray, classes: ClassSet, left_out: Sequence[str] = ()) -
         classes: Names of the C classes, and the subsets that papers average over: SYNTHIA has no terrain, truck
             and train (mIoU16); some papers leave out wall, fence and pole as well (mIoU13).
         left_out: Names of classes that do not count in any mean; their pixels still are errors of other classes.
+        absent: What a class without a pixel is: ``"skip"``, NaN as in the official evaluation of Cityscapes, or
+            ``"zero"`` as in IAST's; without any pixel all is NaN.
     Raises:
         UserError: If ``left_out`` names a class that is not there.
     """
     counts = counted_classes(classes, left_out)
-    shares, total = iou(matrix), int(matrix.sum())
+    total = int(matrix.sum())
+    there, shares = iou(matrix), iou(matrix, IAST_EPS if absent == "zero" and total else None)
     whole = f"mIoU{len(classes)}" if classes.subsets else "mIoU"
     subsets = {name.replace("miou", "mIoU"): list(rows) for name, rows in classes.subsets.items()}
-    kept = {whole: shares[counts]} | {name: shares[rows][counts[rows]] for name, rows in subsets.items()}
-    present = {name: percent(_mean(values[~np.isnan(values)])) for name, values in kept.items()}
-    means = {name: present[name] if name == whole else percent(_mean(values)) for name, values in kept.items()}
+    kept = {name: np.array(rows)[counts[rows]] for name, rows in {whole: [*range(len(classes))], **subsets}.items()}
+    present = {name: percent(_mean(there[rows][~np.isnan(there[rows])])) for name, rows in kept.items()}
+    skipped = {whole} if absent == "skip" else set()
+    means = {name: present[name] if name in skipped else percent(_mean(shares[rows])) for name, rows in kept.items()}
     accuracy = percent(np.trace(matrix) / total) if total else float("nan")
     return Score(shares * 100, means, present, accuracy, total)
 

@@ -156,6 +156,7 @@ class ClassesConfig(Strict):
     names: tuple[str, ...] | None = None  # custom: names in train id order
     colours: tuple[tuple[int, int, int], ...] | None = None  # custom: RGB of each class
     left_out: tuple[str, ...] = ()  # classes that do not count in the score
+    absent: Literal["skip", "zero"] = "skip"  # a class in no label or prediction: not in means, or 0 (IAST's code)
 
 
 class InputConfig(Strict):

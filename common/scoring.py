@@ -55,6 +55,7 @@ class Scorer:
             examples.keep if final and backend.rank == 0 else None,
             backend,
             which,
+            config.classes.absent,
         )
         summary = result.summary()
         log.scores(step, summary if role != TEST else {f"{TEST} {name}": v for name, v in summary.items()}, final)

@@ -87,7 +87,7 @@ def _scores(first: Side, second: Side) -> dict[str, float]:
     result = {}
     for number, side in enumerate((first, second)):
         settings = config.classes.left_out, config.evaluate.batch_size
-        found = evaluate(side.predictor().labels, dataset, classes, *settings)
+        found = evaluate(side.predictor().labels, dataset, classes, *settings, absent=config.classes.absent)
         name = side.name if first.name != second.name else f"{side.name} {'AB'[number]}"
         result[name] = float(found.score.main())
     return result

@@ -188,7 +188,7 @@ def _score(config: Config, backend, predictor, options: argparse.Namespace, part
             predictor.see(prediction, truth)
 
     settings = config.classes.left_out, config.evaluate.batch_size
-    result = evaluate(predictor.labels, dataset, classes, *settings, save, backend)
+    result = evaluate(predictor.labels, dataset, classes, *settings, save, backend, absent=config.classes.absent)
     if out:
         write_scores(out, result)
     if chosen:

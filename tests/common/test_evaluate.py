@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from common.checkpoint import read_json
 from common.data.cityscapes import Cityscapes
 from common.data.labels import CITYSCAPES_LABELS, CLASS_SETS, ClassSet
 from common.errors import UserError
@@ -19,6 +20,7 @@ from common.evaluate import Evaluation, evaluate, read_ahead
 from common.export import prediction_path, score_table, write_overlay, write_prediction, write_scores
 from common.pictures import read_png, write_png
 from common.schema import DatasetConfig
+from tests.common.engine_runs import config, data, run
 from tests.fake_backend import FakeBackend, FakeDataset
 
 CLASSES = ClassSet("custom", ("red", "green", "blue"), ((255, 0, 0), (0, 255, 0), (0, 0, 255)), (), {})
@@ -44,6 +46,22 @@ def brightest(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     labels = images.argmax(axis=1).astype(np.uint8).repeat(2, axis=1).repeat(2, axis=2)
     assert labels.shape[1:] == size
     return labels
+
+
+def test_a_class_that_is_nowhere_counts_as_asked(tmp_path: Path) -> None:
+    """In the scores of a run as well."""
+    dataset = FakeDataset(2, 3)
+    dataset.truths = np.minimum(dataset.truths, 1)
+
+    def red(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        return np.zeros((len(images), *size), np.uint8)
+
+    skipped, zero = (evaluate(red, dataset, CLASSES, absent=absent) for absent in ("skip", "zero"))
+    assert skipped.record()["iou"]["blue"] is None and zero.record()["iou"]["blue"] == 0.0
+    assert zero.summary()["mIoU"] == pytest.approx(skipped.summary()["mIoU"] * 2 / 3, abs=0.01)
+    run(tmp_path, config(classes__absent="zero"), roles=SimpleNamespace(**{**vars(data()), "val": dataset}))
+    scored = read_json(tmp_path / "stages/teacher/done.json")["scores"]["last"]
+    assert scored["value"] == pytest.approx(sum(scored["iou"].values()) / 3, abs=0.01)
 
 
 def test_the_last_batch_is_filled_up() -> None:

@@ -77,6 +77,22 @@ def test_means_of_19_classes() -> None:
     assert absent.main() == absent.means["mIoU19"]
 
 
+def test_an_absent_class_is_skipped_or_zero() -> None:
+    """IAST's evaluation divides every intersection by union + 1e-10 and takes the plain mean over all classes."""
+    matrix = np.diag(np.arange(1, 20)) + np.eye(19, k=1, dtype=int)
+    matrix[3] = matrix[:, 3] = 0
+    got, usual = score(matrix, NINETEEN, absent="zero"), score(matrix, NINETEEN)
+    right = np.diag(matrix)
+    want = right / (matrix.sum(0) + matrix.sum(1) - right + 1e-10)
+    sixteen = [c for c in range(19) if c not in (9, 14, 16)]
+    assert got.means["mIoU19"] == percent(want.mean()) < usual.means["mIoU19"] == got.means_of_present["mIoU19"]
+    assert got.means["mIoU16"] == percent(want[sixteen].mean()) and np.isnan(usual.means["mIoU16"])
+    assert got.means["mIoU13"] == usual.means["mIoU13"] and got.iou[3] == 0 and np.isnan(usual.iou[3])
+    without = score(matrix, NINETEEN, ["wall"], "zero")
+    assert without.means["mIoU19"] == usual.means["mIoU19"] and not np.isnan(without.means["mIoU16"])
+    assert np.isnan(score(np.zeros((19, 19), int), NINETEEN, absent="zero").main())
+
+
 def test_means_of_16_classes() -> None:
     """The same thirteen classes under the other numbering."""
     matrix = np.diag(np.arange(1, 17)) + np.eye(16, k=1, dtype=int)

@@ -213,6 +213,7 @@ def test_one_task(tmp_path: Path) -> None:
             r"evaluate\.scales and evaluate\.window are for segmentation",
         ),
         ("  labelled:", "  colour: {mode: online}\n  labelled:", r"data\.colour is for segmentation"),
+        ("method:", "classes: {absent: zero}\nmethod:", r"classes\.absent is for segmentation"),
         ("every: 2", "evry: 2", r"c\.yaml:7: data\.val has no key 'evry'\. Did you mean 'every'\?"),
         (
             "labelled: null",
