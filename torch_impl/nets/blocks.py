@@ -1,6 +1,7 @@
 """Blocks that IAST's official code offers beside its published networks: excitation, pyramid pooling, a small decoder.
 
-The first two are options of DeepLabV2 (``network.context``); spectral norm is one of the discriminator.
+The first two are options of DeepLabV2 (``network.context``); spectral norm is one of the discriminator. The decoder is
+for maps of half the image's size, which no network here has: behind others most of the image would be padding.
 """
 
 import torch
