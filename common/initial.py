@@ -6,8 +6,13 @@ import numpy as np
 
 from common.draws import generator
 
-SCHEMES = ("normal001", "kaiming", "torchvision", "torchvision_mobile", "pytorch", "latent", "transformer")
+SCHEMES = (
+    *("normal001", "kaiming", "torchvision", "torchvision_mobile", "pytorch", "latent", "transformer"),
+    *("deeplabv2_se", "hrnet_ocr"),
+)
 _HEAD_STD = 0.01
+_HRNET_STD = 0.001
+_BRANCHES = ".conv2d_list."
 _LATENT_BOUND = 0.08
 _MATRIX_STD = 0.02
 
@@ -30,7 +35,10 @@ def initial_weights(
             ``"torchvision_mobile"``: the same, but matrices below the head have 0.01, and the head's biases are drawn;
             ``"pytorch"``: everything within +-1 / sqrt(fan_in), biases too, PyTorch's own choice;
             ``"latent"``: within +-0.08 (AuG-KD), but kernels of one axis as ``"pytorch"``;
-            ``"transformer"``: 0.02 for matrices, kernels as ``"kaiming"``, depthwise ones by their area (SegFormer).
+            ``"transformer"``: 0.02 for matrices, kernels as ``"kaiming"``, depthwise ones by their area (SegFormer);
+            ``"deeplabv2_se"``: ``"normal001"``, but matrices and the biases of the parallel branches of the head as
+            ``"pytorch"`` (DiGA's official code, which overwrites kernels alone);
+            ``"hrnet_ocr"``: 0.001, but the head as ``"pytorch"`` (HRNet and OCR, official code).
         heads: Beginnings of the names of classifier heads, whose kernels have 0.01 in the first two schemes.
     Returns:
         Name -> float32 array (int64 for scalars), in the order of ``shapes``.
@@ -51,7 +59,8 @@ def _draw(seed: int, name: str, shapes: Mapping[str, tuple[int, ...]], scheme: s
     rng = generator(seed, "initial", name)
     if len(shape) == 1:
         weight = tuple(shapes.get(f"{path}.weight" if path else "weight", shape))
-        if leaf == "bias" and len(weight) > 1 and _draws_biases(scheme, weight, head):
+        of_branch = scheme == "deeplabv2_se" and _BRANCHES in name
+        if leaf == "bias" and len(weight) > 1 and (of_branch or _draws_biases(scheme, weight, head)):
             return _uniform(rng, shape, _natural(weight))
         return np.full(shape, float(leaf in ("weight", "running_var")), np.float32)
     if scheme == "latent" and len(shape) != 3:
@@ -63,14 +72,15 @@ def _draw(seed: int, name: str, shapes: Mapping[str, tuple[int, ...]], scheme: s
     depthwise = scheme == "transformer" and shape[1] == 1
     fan_out = (1 if depthwise else shape[0]) * int(np.prod(shape[2:]))
     hidden = len(shape) == 2 and scheme == "torchvision_mobile"
-    small = scheme == "normal001" or (head and scheme == "kaiming") or hidden
-    std = _HEAD_STD if small else float(np.sqrt(2.0 / fan_out))
+    small = scheme in ("normal001", "deeplabv2_se") or (head and scheme == "kaiming") or hidden
+    std = _HRNET_STD if scheme == "hrnet_ocr" else _HEAD_STD if small else float(np.sqrt(2.0 / fan_out))
     return rng.standard_normal(shape, np.float32) * np.float32(std)
 
 
 def _draws_biases(scheme: str, weight: tuple[int, ...], head: bool) -> bool:
     """Whether the layer of a weight is made by PyTorch's own rule, biases included."""
-    return scheme == "pytorch" or (scheme == "latent" and len(weight) == 3) or (scheme == "torchvision_mobile" and head)
+    of_axes = {"latent": 3, "deeplabv2_se": 2}.get(scheme) == len(weight)
+    return scheme == "pytorch" or of_axes or (head and scheme in ("torchvision_mobile", "hrnet_ocr"))
 
 
 def _natural(shape: tuple[int, ...]) -> float:

@@ -18,7 +18,7 @@ class DeepLabV2SEConfig(NetworkBase):
     groups: PositiveInt = 32  # of the head's GroupNorms
     dropout: Fraction = 0.1  # of the feature's channels
     stride_in: Literal["conv1"] = "conv1"  # Caffe's bottleneck
-    init: Literal["normal001", "kaiming", "torchvision"] = "normal001"
+    init: Literal["deeplabv2_se", "normal001", "kaiming", "torchvision"] = "deeplabv2_se"
     freeze_bn_affine: bool = True  # scales and shifts of BatchNorm are not trained
     freeze_bn_stats: bool = False  # running statistics are used and kept in training too
     activation: Literal["relu", "softplus"] = "relu"  # softplus and average: smooth form for gradient tests

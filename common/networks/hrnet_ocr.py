@@ -19,7 +19,7 @@ class HRNetOCRConfig(NetworkBase):
     dropout: Fraction = 0.05  # of the feature's channels
     reverse_channels: bool = False  # the network reverses its input's channels: DiGA feeds it BGR
     stride_in: Literal["conv2"] = "conv2"  # torchvision's bottleneck
-    init: Literal["normal001", "kaiming", "torchvision"] = "normal001"
+    init: Literal["hrnet_ocr", "normal001", "kaiming", "torchvision"] = "hrnet_ocr"
     freeze_bn_affine: bool = False
     freeze_bn_stats: bool = False
     activation: Literal["relu", "softplus"] = "relu"  # softplus: smooth form for gradient tests

@@ -69,6 +69,66 @@ def test_hidden_layers_of_mobile_networks_have_a_deviation_of_a_hundredth():
     assert weights["a.weight"].std() == pytest.approx(0.01, rel=0.1)
 
 
+SE = {
+    "layer0.0.weight": (64, 3, 7, 7),
+    "layer0.1.weight": (64,),
+    "layer0.1.bias": (64,),
+    "final.conv2d_list.0.0.weight": (256, 64, 1, 1),
+    "final.conv2d_list.0.0.bias": (256,),
+    "final.conv2d_list.0.1.weight": (256,),  # GroupNorm
+    "final.conv2d_list.0.1.bias": (256,),
+    "final.conv2d_list.3.0.weight": (256, 64, 3, 3),
+    "final.conv2d_list.3.0.bias": (256,),
+    "final.bottleneck.0.se.0.weight": (80, 1280),
+    "final.bottleneck.0.se.0.bias": (80,),
+    "final.bottleneck.1.weight": (256, 80, 3, 3),
+    "final.bottleneck.1.bias": (256,),
+    "final.head.1.weight": (19, 256, 1, 1),
+}
+OCR = {
+    "hrnet.conv1.weight": (64, 3, 3, 3),
+    "hrnet.stage1.0.bn1.bias": (64,),
+    "ocrnet.pixel_representations.0.weight": (128, 90, 3, 3),
+    "ocrnet.pixel_representations.0.bias": (128,),
+    "ocrnet.pixel_representations.1.weight": (128,),  # BatchNorm
+    "ocrnet.pixel_representations.1.bias": (128,),
+    "ocrnet.value.0.weight": (64, 128, 1, 1),
+    "ocrnet.segmentation_classes.0.weight": (19, 128, 1, 1),
+    "ocrnet.segmentation_classes.0.bias": (19,),
+}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "scheme", "head", "normal", "std", "fans"),
+    [
+        (
+            SE, "deeplabv2_se", "final.", ("layer0.0", "final.conv2d_list.3.0", "final.bottleneck.1", "final.head.1"),
+            0.01, {"final.conv2d_list.0.0.bias": 64, "final.conv2d_list.3.0.bias": 576,
+                   "final.bottleneck.0.se.0.weight": 1280, "final.bottleneck.0.se.0.bias": 1280},
+        ),
+        (
+            OCR, "hrnet_ocr", "ocrnet.", ("hrnet.conv1",), 0.001,
+            {"ocrnet.pixel_representations.0.weight": 810, "ocrnet.pixel_representations.0.bias": 810,
+             "ocrnet.value.0.weight": 128, "ocrnet.segmentation_classes.0.weight": 128,
+             "ocrnet.segmentation_classes.0.bias": 128},
+        ),
+    ],
+)  # fmt: skip
+def test_networks_of_diga_begin_as_the_official_ones(shapes, scheme, head, normal, std, fans):
+    weights = initial_weights(0, shapes, scheme, (head,))
+    assert {name: array.shape for name, array in weights.items()} == shapes
+    for name in normal:
+        array = weights[f"{name}.weight"]
+        assert array.std() == pytest.approx(std, rel=0.06) and np.abs(array).max() > 2.5 * std
+    for name, fan in fans.items():
+        bound = fan**-0.5
+        assert 0.7 * bound <= np.abs(weights[name]).max() <= bound, name
+        assert weights[name].std() == pytest.approx(bound / np.sqrt(3), rel=0.25), name  # uniform
+    for name in shapes.keys() - fans.keys() - {f"{one}.weight" for one in normal}:
+        if len(shapes[name]) == 1:
+            assert np.all(weights[name] == name.endswith("weight")), name
+
+
 def test_a_parameter_does_not_depend_on_the_others():
     alone = initial_weights(0, {"conv1.weight": SHAPES["conv1.weight"]}, "normal001")
     assert np.array_equal(alone["conv1.weight"], initial_weights(0, SHAPES, "normal001", HEADS)["conv1.weight"])
