@@ -39,6 +39,21 @@ def shuffled(seed: int, *position: int | str, count: int, index: int) -> int:
     return int(_permutation(seed, position, count, epoch)[place])
 
 
+def shuffled_whole(seed: int, *position: int | str, count: int, total: int, index: int) -> int:
+    """Return element ``index`` of ``range(count)``, repeated as often as ``total`` needs and shuffled as one sequence.
+
+    So an element may come twice before another comes once; behind the end another such sequence begins.
+
+    Raises:
+        ValueError: If ``count`` or ``total`` is not positive.
+    """
+    if count < 1 or total < 1:
+        raise ValueError(f"cannot shuffle {count} elements for {total} places")
+    length = -(-total // count) * count
+    turn, place = divmod(index, length)
+    return int(_permutation(seed, (*position, "whole"), length, turn)[place]) % count
+
+
 @lru_cache(maxsize=64)
 def _permutation(seed: int, position: tuple, count: int, epoch: int) -> np.ndarray:
     return generator(seed, *position, "epoch", epoch).permutation(count)

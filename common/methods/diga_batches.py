@@ -20,10 +20,17 @@ from common.strong_colour import StrongConfig, draw_strong, strong_view
 
 
 class Views:
-    """Random crops of a dataset's images at one resolution, in shuffled epochs."""
+    """Random crops of a dataset's images at one resolution, in the order that ``method.order`` asks for."""
 
     def __init__(
-        self, context: StageContext, name: str, indices: Sequence[int] | None, size: Size | None, crop: Crop, rule: bool
+        self,
+        context: StageContext,
+        name: str,
+        indices: Sequence[int] | None,
+        size: Size | None,
+        crop: Crop,
+        rule: bool,
+        total: int,
     ) -> None:
         """Prepare; reads no image.
 
@@ -34,12 +41,14 @@ class Views:
             size: (width, height) before cropping; None: the dataset's.
             crop: Kind of the crop.
             rule: Whether crops must show enough classes.
+            total: How many samples the stage takes from here, all ranks together.
         """
         data = getattr(context.data, name.split()[0])
         self.dataset = data.resized(size) if size else data
         self.indices = tuple(range(len(data))) if indices is None else tuple(indices)
         self.draws, self.name = Draws(context.config.seed, context.stage), name
         self.crop, self.size, self.rule = crop, context.config.method.crop, rule
+        self.total = total if context.config.method.order == "long" else None
 
     def labelled(self, position: int) -> list[np.ndarray]:
         """Return image and label at a position of the endless sequence."""
@@ -62,7 +71,9 @@ class Views:
         return flip_and_crop([image, label], self.crop, self.size, rng)
 
     def _index(self, position: int) -> int:
-        return self.indices[self.draws.epoch(self.name, len(self.indices), position)]
+        if self.total is None:
+            return self.indices[self.draws.epoch(self.name, len(self.indices), position)]
+        return self.indices[self.draws.whole(self.name, len(self.indices), self.total, position)]
 
 
 class Batches:
@@ -83,14 +94,11 @@ class Batches:
         semi, method = self.method.setting == "semi", self.method
         role, sizes = ("target", self._sizes("target")) if semi else ("source", self._sizes("source"))
         rule = method.class_rule and not semi
-        names = [f"{role} labelled {which}" for which in ("low", "full")]
-        return tuple(Views(self.context, n, self.of_source, size, crop, rule) for n, size in zip(names, sizes))
+        return self._views(f"{role} labelled", self.of_source, sizes, crop, rule)
 
     def target(self, crop: Crop) -> tuple[Views, Views]:
         """Return the target images at low and full resolution."""
-        names = [f"target {which}" for which in ("low", "full")]
-        sizes = self._sizes("target")
-        return tuple(Views(self.context, n, self.of_target, size, crop, False) for n, size in zip(names, sizes))
+        return self._views("target", self.of_target, self._sizes("target"), crop, False)
 
     def take(self, views: tuple[Views, Views], step: int, read: Callable[[Views, int], object]) -> list:
         """Return this rank's samples of a step, low resolution first."""
@@ -124,6 +132,13 @@ class Batches:
 
     def _places(self, step: int, count: int) -> range:
         return self.context.positions(step, count)
+
+    def _views(
+        self, name: str, indices: Sequence[int] | None, sizes: tuple[Size | None, Size | None], crop: Crop, rule: bool
+    ) -> tuple[Views, Views]:
+        steps = (self.phase.steps or self.config.train.steps) * self.context.world
+        kinds = zip(("low", "full"), sizes, self.phase.batch)
+        return tuple(Views(self.context, f"{name} {k}", indices, s, crop, rule, n * steps) for k, s, n in kinds)
 
     def _sizes(self, role: str) -> tuple[Size | None, Size | None]:
         return getattr(self.method, f"{role}_low"), getattr(self.method, f"{role}_full")

@@ -96,6 +96,8 @@ class DigaSettings(Strict):
     ema_cap: Fraction = 0.999
     teacher_mode: Literal["train", "eval"] = "train"
     dropout: bool = True  # dropout and stochastic depth of networks that have them
+    # epochs: every image once, then all anew; long: the list as often as the stage needs it, shuffled as one
+    order: Literal["epochs", "long"] = "epochs"
     class_rule: bool = True  # source crops must show enough classes
     target_bn_pass: bool | None = None  # target images move BatchNorm in warm-up; None: not for ``dg``, which is honest
 

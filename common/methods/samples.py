@@ -10,7 +10,7 @@ import numpy as np
 
 from common.colour import LabStatistics, lab_statistics, transfer
 from common.data.augment import augment
-from common.draws import generator, shuffled
+from common.draws import generator, shuffled, shuffled_whole
 from common.errors import UserError
 from common.pseudo.folder import read_pseudo_label
 from common.schema import Size
@@ -33,6 +33,10 @@ class Draws:
     def epoch(self, purpose: str, count: int, position: int) -> int:
         """Return the element of ``range(count)`` at a position of endless shuffled epochs."""
         return shuffled(self.seed, self.stage, purpose, count=count, index=position)
+
+    def whole(self, purpose: str, count: int, total: int, position: int) -> int:
+        """Return the element of ``range(count)`` at a position of one permutation for ``total`` of them."""
+        return shuffled_whole(self.seed, self.stage, purpose, count=count, total=total, index=position)
 
 
 class SourceSamples:

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from common.draws import generator, shuffled
+from common.draws import _permutation, generator, shuffled, shuffled_whole
 
 
 def test_same_position_same_numbers() -> None:
@@ -62,3 +62,33 @@ def test_nothing_cannot_be_shuffled() -> None:
     """An empty dataset is named as what it is."""
     with pytest.raises(ValueError, match="cannot shuffle 0"):
         shuffled(3, "s", count=0, index=0)
+
+
+@pytest.mark.parametrize(("count", "total"), [(1, 1), (7, 20), (7, 21), (5, 3)])
+def test_one_long_permutation_holds_every_element_equally_often(count: int, total: int) -> None:
+    """As often as the list must be repeated for the total; whatever the order of asking, and anew behind the end."""
+    times = -(-total // count)
+    places = reversed(range(2 * times * count))
+    order = [shuffled_whole(3, "s", count=count, total=total, index=i) for i in places][::-1]
+    for half in (order[: times * count], order[times * count :]):
+        assert sorted(half) == sorted(list(range(count)) * times)
+
+
+def test_one_long_permutation_has_no_epochs() -> None:
+    """Some element comes twice among the first ``count``; nothing of the epochs' order is repeated."""
+    order = [shuffled_whole(3, "s", count=50, total=500, index=i) for i in range(500)]
+    assert len(set(order[:50])) < 50
+    assert order != [shuffled(3, "s", count=50, index=i) for i in range(500)]
+
+
+def test_a_long_permutation_is_drawn_once() -> None:
+    """A step costs a look-up: 240,000 places are not shuffled anew for each of them."""
+    _permutation.cache_clear()
+    places = [shuffled_whole(5, "t", count=3, total=240_000, index=i) for i in range(0, 240_000, 1000)]
+    assert _permutation.cache_info().misses == 1 and set(places) == {0, 1, 2}
+
+
+@pytest.mark.parametrize(("count", "total"), [(0, 3), (3, 0)])
+def test_no_long_permutation_of_nothing(count: int, total: int) -> None:
+    with pytest.raises(ValueError, match=f"cannot shuffle {count} elements for {total} places"):
+        shuffled_whole(3, "s", count=count, total=total, index=0)

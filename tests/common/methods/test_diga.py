@@ -1,5 +1,8 @@
 """DiGA's stages, batches and passes over data, without a framework."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -7,9 +10,11 @@ from common.config import load_config
 from common.data.crops import accepted_crop, flip_and_crop
 from common.errors import UserError
 from common.methods import stages
+from common.methods.diga_batches import Batches
 from common.methods.diga_settings import DigaSettings
 from common.pseudo.centroids import read_centroids, stream_centroids, write_centroids
 from common.repeats import repeats_of
+from common.stage import StageContext
 
 CONFIGS = (
     "toy", "toy_dg", "toy_semi", "gta5", "gta5_official", "synthia", "synthia_official", "dg", "dg_official", "dg_bdd",
@@ -96,7 +101,7 @@ def test_the_official_preset_switches_its_quirks_on_and_nothing_else(name):
     plain, official = load_config(f"diga/{name}"), load_config(f"diga/{name}_official")
     quirks = {"train": {"evaluate_offset": 1, "hand_on": "best"}}
     assert (plain.train.evaluate_offset, plain.train.hand_on) == (0, "last")
-    method = plain.method.model_dump()
+    method = plain.method.model_dump() | {"order": "long"}
     if plain.method.setting == "uda":
         method["translator"]["hand_on"] = 48_001
     if name == "synthia":
@@ -118,6 +123,33 @@ def test_the_translator_may_be_taken_from_an_earlier_step():
     assert found["round1/selftrain"].frozen["translator"] == "translator@48001"
     with pytest.raises(UserError, match=r"translator\.hand_on: no such step"):
         load_config("diga/gta5", ["method.translator.hand_on=50001"])
+
+
+class Numbers:
+    """Stands for a dataset of which only the length counts."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def resized(self, size):
+        return self
+
+
+@pytest.mark.parametrize(("order", "evenly"), [("epochs", True), ("long", False)])
+def test_images_come_in_epochs_or_in_one_long_permutation(order, evenly):
+    config = load_config("diga/gta5", [f"method.order={order}", "method.warmup.steps=100"])
+    data = SimpleNamespace(source=Numbers(30), target=Numbers(40), labelled=())
+    ranks = [StageContext(config, data, "warmup", Path(), {}, rank=rank, world=2) for rank in range(2)]
+    low, full = zip(*(Batches(context, "warmup").source("crop") for context in ranks))
+    assert [view.total for view in (*low, *full)] == ([None] * 4 if evenly else [200, 200, 400, 400])
+    for views, count in ((low, 1), (full, 2)):
+        takes = [[v._index(p) for p in c.positions(s, count)] for s in range(100) for v, c in zip(views, ranks)]
+        seen = [index for take in takes for index in take]
+        assert (len(set(seen[:30])) == 30) == evenly
+        assert max(map(seen.count, range(30))) <= -(-len(seen) // 30)  # the list is repeated so often
 
 
 def test_what_is_missing_is_named():
