@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 IGNORED = 255
+_COUNTED = ("kept", "judged", "right", "true")
 JOURNAL = "thresholds.jsonl"  # one line a batch: thresholds, and what was counted so far
 
 
@@ -18,6 +19,7 @@ class Quality:
         self.kept = np.zeros(classes, np.int64)  # pixels labelled with the class
         self.judged = np.zeros(classes, np.int64)  # of these, pixels whose truth is known
         self.right = np.zeros(classes, np.int64)  # of these, pixels whose truth is the class
+        self.true = np.zeros(classes, np.int64)  # pixels of that truth, labelled with any class
         self.pixels = 0
 
     def add(self, label: np.ndarray, truth: np.ndarray | None = None) -> None:
@@ -33,19 +35,22 @@ class Quality:
             known = label[truth < self.classes]
             self.judged += self._count(known)
             self.right += self._count(label[label == truth])
+            self.true += self._count(truth[label < self.classes])
 
     def counts(self) -> dict:
         """Return everything that was counted, as plain numbers."""
-        lists = {name: getattr(self, name).tolist() for name in ("kept", "judged", "right")}
+        lists = {name: getattr(self, name).tolist() for name in _COUNTED}
         return {**lists, "pixels": self.pixels}
 
     def restore(self, counts: dict) -> None:
         """Go on from what ``counts`` returned."""
-        self.kept, self.judged, self.right = (np.array(counts[name]) for name in ("kept", "judged", "right"))
+        self.kept, self.judged, self.right, self.true = (np.array(counts[name]) for name in _COUNTED)
         self.pixels = counts["pixels"]
 
     def summary(self, predicted: np.ndarray | None = None) -> dict:
         """Return the figures as plain numbers, one a class in a list; None where nothing can be said.
+
+        ``miou`` is the mean IoU over the labelled pixels whose truth is known, of the classes that are there.
 
         Args:
             predicted: Pixels predicted as each class before selection, int (C,); None leaves the shares kept of
@@ -55,12 +60,18 @@ class Quality:
             "pixels": self.pixels,
             "kept": _share(self.kept.sum(), self.pixels),
             "precision": _share(self.right.sum(), self.judged.sum()),
+            "miou": self._mean_iou(),
             "class_pixels": self.kept.tolist(),
             "class_precision": [_share(r, j) for r, j in zip(self.right, self.judged)],
         }
         if predicted is not None:
             summary["class_kept"] = [_share(k, p) for k, p in zip(self.kept, predicted)]
         return summary
+
+    def _mean_iou(self) -> float | None:
+        union = self.judged + self.true - self.right
+        there = union > 0
+        return float((self.right[there] / union[there]).mean()) if there.any() else None
 
     def _count(self, label: np.ndarray) -> np.ndarray:
         return np.bincount(label.ravel(), minlength=256)[: self.classes]
@@ -87,7 +98,7 @@ def course(folder: Path) -> dict[str, list[tuple[float, float]]]:
 
 
 def told(summary: dict, names: Sequence[str]) -> str:
-    """Return in one line what ``Quality.summary`` says: what was kept and is right, of all and of each class kept.
+    """Return in one line what ``Quality.summary`` says: what was kept and is right, of all and of each class, and mIoU.
 
     Args:
         summary: What a pass said of its labels.
@@ -102,6 +113,7 @@ def told(summary: dict, names: Sequence[str]) -> str:
         words += [f"{name} {' / '.join(known)}"] if pixels and known else []
     both = [f"kept {_percent(summary['kept'] or 0.0)}"]
     both += [f"right {_percent(summary['precision'])}"] if summary["precision"] is not None else []
+    both += [f"mIoU {_percent(summary['miou'])}"] if summary["miou"] is not None else []
     return "  ".join([" / ".join(both), *words])
 
 

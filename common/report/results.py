@@ -106,13 +106,13 @@ def matching_row(run: Run, name: str) -> Row | None:
 
 
 def pseudo_table(runs: Sequence[Run]) -> Table | None:
-    """Return the share of pixels that each pseudo-label pass kept, and of these the right ones; None without one."""
+    """Return the share of pixels that each pseudo-label pass kept, of these the right ones, and their mIoU, or None."""
     found = [(s, name, m) for name, run in zip(labels(runs), runs) for s, m in run.made.items() if "kept" in m]
     if not found:
         return None
-    table = Table("Pseudo-labels", ["stage", "framework", "kept %", "right %"], texts=2)
+    table = Table("Pseudo-labels", ["stage", "framework", "kept %", "right %", "mIoU"], texts=2)
     for stage, name, made in sorted(found, key=lambda item: item[0]):
-        shares = (made[key] and 100 * made[key] for key in ("kept", "precision"))
+        shares = ((share := made.get(key)) and 100 * share for key in ("kept", "precision", "miou"))
         table.add(stage, name, *(number(share) for share in shares))
     return table
 

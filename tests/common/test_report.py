@@ -109,7 +109,10 @@ def test_rows_that_nothing_matches_have_no_published_numbers(runs: list) -> None
 
 def test_pseudo_labels_have_a_table(runs: list) -> None:
     """Shares in percent, a dash where nothing is known."""
-    assert results.pseudo_table(runs).rows == [("labels", "fake", "50.00", "-"), ("labels", "other", "50.00", "-")]
+    told = results.pseudo_table(runs)
+    assert told.rows == [("labels", "fake", "50.00", "-", "-"), ("labels", "other", "50.00", "-", "-")]
+    made = {"labels": {"kept": 0.5, "precision": 0.75, "miou": 0.625}}
+    assert results.pseudo_table([replace(runs[0], made=made)]).rows == [("labels", "fake", "50.00", "75.00", "62.50")]
 
 
 def test_page_is_whole_and_alone(runs: list, tmp_path: Path) -> None:
