@@ -2,12 +2,13 @@
 
     translator        source images in the target's style (``setting: uda``)
     warmup            a student and its mean teacher distil between two views of a source image, in both directions
-    roundR/pseudo     the student labels the target, every pixel
+    roundR/pseudo     the student, or its teacher, labels the target, every pixel
     centroids         the classes' mean features on the target
     roundR/selftrain  labels count where the nearest centroid agrees; they supervise mixed images
 
 ``setting: dg`` (generalisation) is the warm-up alone, with augmented views; ``setting: semi`` takes the target's
-labelled images for the source and needs no translator.
+labelled images for the source and needs no translator. Not built: labels made while self-training goes on, translations
+kept on disk, and the paper's results on top of HRDA, whose code the authors did not release.
 """
 
 from __future__ import annotations
@@ -102,12 +103,13 @@ def _translator(config: Config) -> Stage:
 def _round(config: Config, number: int, before: str, frozen: dict[str, str]) -> list[Stage]:
     """Return the stages of one round; ``before`` is the training that it goes on from."""
     method, name = config.method, f"round{number}"
+    labeller = f"{before}:teacher" if method.labels_by == "teacher" else before
     fresh = number == 1 or method.centroids.recompute
     own = f"{name}/centroids" if method.centroids.recompute else "centroids"
     pseudo = Stage(
         name=f"{name}/pseudo",
         title=f"offline labels, round {number}",
-        frozen={"network": before},
+        frozen={"network": labeller},
         produce=write_offline_labels,
         settings={"evaluate": config.evaluate.model_dump(mode="json"), "size": method.target_full},
         score=False,
@@ -115,7 +117,7 @@ def _round(config: Config, number: int, before: str, frozen: dict[str, str]) -> 
     centroids = Stage(
         name=own,
         title="class centroids",
-        frozen={"network": before},
+        frozen={"network": labeller},
         produce=write_first_centroids,
         settings={"passes": method.centroids.passes, "sizes": (method.target_low, method.target_full)},
         score=False,

@@ -95,6 +95,7 @@ class DigaSettings(Strict):
     distil_mask: bool = False  # leave ignored pixels out of the distillation
     ema_cap: Fraction = 0.999
     teacher_mode: Literal["train", "eval"] = "train"
+    labels_by: Literal["student", "teacher"] = "student"  # who makes pseudo-labels and first centroids
     dropout: bool = True  # dropout and stochastic depth of networks that have them
     # epochs: every image once, then all anew; long: the list as often as the stage needs it, shuffled as one
     order: Literal["epochs", "long"] = "epochs"

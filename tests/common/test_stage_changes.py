@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from common import checkpoint
@@ -111,3 +112,19 @@ def test_a_stage_without_steps_hands_on_the_weights_it_was_given(tmp_path: Path)
     assert "last" in marker["outputs"] and marker["scores"]["last"]["step"] == 0
     assert (tmp_path / "stages/model/checkpoints/step-000000/manifest.json").exists()
     assert run(tmp_path, plan=plan).steps_run == 0
+
+
+@pytest.mark.parametrize("part", ["model", "ema"])
+def test_a_pass_may_use_another_network_of_a_stage(tmp_path: Path, part: str) -> None:
+    """By its part of the state, such as the teacher beside a student; the predictor then has those weights."""
+    seen = []
+
+    def produce(context, predictor) -> dict:
+        seen.append(predictor.weights)
+        return {}
+
+    run(tmp_path, plan=[*stages()[:1], Stage("labels", "", produce=produce, frozen={"network": f"teacher:{part}"})])
+    place = RunFolder(tmp_path).stage("teacher").handed_on("last")
+    parts, _ = checkpoint.load(FakeBackend(), place)
+    assert all(np.array_equal(seen[0][name], array) for name, array in parts[part].items())
+    assert not np.array_equal(parts["model"]["weight"], parts["ema"]["weight"])

@@ -125,6 +125,16 @@ def test_the_translator_may_be_taken_from_an_earlier_step():
         load_config("diga/gta5", ["method.translator.hand_on=50001"])
 
 
+@pytest.mark.parametrize(("who", "part"), [("student", ""), ("teacher", ":teacher")])
+def test_student_or_teacher_labels_the_target_and_finds_the_centroids(who, part):
+    sets = [f"method.labels_by={who}", "method.centroids.recompute=true"]
+    found = {one.name: one for one in stages(load_config("diga/gta5", sets))}
+    for number, before in ((1, "warmup"), (2, "round1/selftrain")):
+        for name in ("centroids", "pseudo"):
+            assert found[f"round{number}/{name}"].frozen == {"network": before + part}
+        assert found[f"round{number}/selftrain"].start == before
+
+
 class Numbers:
     """Stands for a dataset of which only the length counts."""
 
