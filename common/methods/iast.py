@@ -243,7 +243,7 @@ def _changes(config: Config, training: TrainingSettings, bn: str) -> dict[str, d
         },
         "network": _held(config, training.bn or bn),
     }
-    evaluate = {"scales": training.scales, "output": "input_logits"}  # while training: logits of one pass
+    evaluate = {"scales": training.scales, "flip": False, "output": "input_logits"}  # while training: of one pass
     return changes | ({"evaluate": evaluate} if training.scales else {})
 
 

@@ -17,6 +17,7 @@ from common.pseudo import ias
 from common.pseudo.folder import pseudo_label_path, read_any_pseudo_label, write_pseudo_label
 from common.pseudo.instance import InstanceSettings, instance_labels
 from common.pseudo.statistics import JOURNAL, course
+from common.schema import EvaluateConfig
 from tests.common.data.trees import cityscapes
 from tests.common.methods.worlds import config, context, world
 
@@ -84,6 +85,15 @@ def test_floors_and_statistics_follow_the_stage() -> None:
     own = iast(self_training={"bn": "frozen"}, rounds=[{}])
     held = {stage.name: stage.configured(own).network.freeze_bn_stats for stage in stages(own)}
     assert held["round1/train"] and not held["warmup"]
+
+
+def test_scores_while_training_are_those_of_one_pass() -> None:
+    """Whatever evaluate.py is to do afterwards: one size, no mirror images, logits."""
+    of = iast(source={"scales": [(128, 64)]}, rounds=[{}])
+    of = of.model_copy(update={"evaluate": EvaluateConfig(scales=(0.5, 1.0), flip=True, output="probabilities")})
+    found = {stage.name: stage.configured(of).evaluate for stage in stages(of)}
+    assert found["source"] == EvaluateConfig(scales=((128, 64),), output="input_logits")
+    assert found["round1/train"] == of.evaluate  # without a size of its own
 
 
 def test_official_weights_can_stand_for_the_first_stages(tmp_path: Path) -> None:
