@@ -162,6 +162,14 @@ def test_images_come_in_epochs_or_in_one_long_permutation(order, evenly):
         assert max(map(seen.count, range(30))) <= -(-len(seen) // 30)  # the list is repeated so often
 
 
+def test_what_is_known_of_the_published_numbers_is_listed():
+    found = {name: [(row.row, row.value) for row in load_config(f"diga/{name}").published] for name in CONFIGS}
+    single = {"gta5": 74.3, "synthia": 67.9, "dg_bdd": 44.42, "dg_mapillary": 51.78}
+    assert {name: [value for _, value in found[name]] for name in single} == {n: [v] for n, v in single.items()}
+    assert [value for _, value in found["dg"]] == [48.87, 37.17, 41.27]
+    assert found["dg"][0][0] == "DiGA" and all(row != "DiGA" for row, _ in found["dg"][1:])  # no row of ours is theirs
+
+
 def test_what_is_missing_is_named():
     with pytest.raises(UserError, match=r"data.labelled is missing: method.setting 'semi' needs target and labelled"):
         stages(load_config("diga/toy", ["method.setting=semi"]))
