@@ -64,7 +64,8 @@ def stage_inputs(config: Any, stage: Stage, data: Any, outputs: dict[str, dict],
     if stage.carry or config.train.patience is not None:
         inputs["stage"] |= {"carry": stage.carry, "patience": config.train.patience}
     if which == "best" or _chosen(stage):  # then the validation set takes part in the choice of the weights
-        inputs["chosen by"] = {**score_inputs(config, data), "every": config.train.evaluate_every}
+        when = {"every": config.train.evaluate_every, "offset": config.train.evaluate_offset}
+        inputs["chosen by"] = {**score_inputs(config, data), **when}
     return json.loads(json.dumps(inputs, default=str))  # as it will be read back: tuples become lists
 
 

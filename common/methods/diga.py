@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.draws import generator
-from common.errors import UserError
 from common.methods.diga_batches import pseudo_size, selftraining_batches, translator_batches, warmup_batches
 from common.methods.diga_settings import DigaSettings, PhaseSettings
+from common.methods.needs import need_data
 from common.methods.samples import stack_images, unlabelled_positions
 from common.pseudo.centroids import stream_centroids, write_centroids
 from common.pseudo.folder import check_names, write_pseudo_label
@@ -72,13 +72,11 @@ class Diga:
 
 
 def _check(config: Config) -> None:
-    data, setting = config.data, config.method.setting
+    setting = config.method.setting
     needed = {"uda": ("source", "target"), "dg": ("source",), "semi": ("target", "labelled")}[setting]
     if setting == "dg" and config.method.sees_target:
         needed = ("source", "target")
-    missing = [name for name in needed if getattr(data, name) is None]
-    if missing:
-        raise UserError(f"data.{missing[0]} is missing: method.setting '{setting}' needs {' and '.join(needed)}")
+    need_data(config, f"method.setting '{setting}'", *needed)
 
 
 def _translator(config: Config) -> Stage:

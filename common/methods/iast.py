@@ -26,6 +26,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from common.data.sized_crop import SizedCropConfig
 from common.errors import UserError
 from common.methods.iast_batches import self_training_batches, source_batches, warmup_batches
+from common.methods.needs import need_data
 from common.networks.output_discriminator import OutputDiscriminatorConfig
 from common.pseudo.instance import InstanceSettings, instance_labels
 from common.schema import OptimConfig, Size, Strict
@@ -123,10 +124,8 @@ class IAST:
             UserError: If the configuration has no source or no target, or weights that ``begin`` needs are missing.
         """
         iast = config.method
-        needed = ("target",) if iast.begin == "self_training" and not iast.self_training.lambda_source else None
-        for role in needed or ("source", "target"):
-            if getattr(config.data, role) is None:
-                raise UserError(f"{config.name}: method iast needs data.{role}; the configuration does not set it")
+        without = iast.begin == "self_training" and not iast.self_training.lambda_source
+        need_data(config, "method iast", *(() if without else ("source",)), "target")
         if iast.begin != "source" and config.network.weights is None:
             raise UserError(f"{config.name}: method.begin: {iast.begin} starts from network.weights; name the file")
         if iast.begin == "self_training":

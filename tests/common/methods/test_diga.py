@@ -171,7 +171,7 @@ def test_what_is_known_of_the_published_numbers_is_listed():
 
 
 def test_what_is_missing_is_named():
-    with pytest.raises(UserError, match=r"data.labelled is missing: method.setting 'semi' needs target and labelled"):
+    with pytest.raises(UserError, match=r"method.setting 'semi' needs data.labelled; the configuration does"):
         stages(load_config("diga/toy", ["method.setting=semi"]))
 
 
