@@ -43,14 +43,13 @@ def rehearse(engine: Engine, console: Console) -> None:
     """
     for role, dataset in engine.data.named().items():
         console.print(f"{role}: {check(dataset, engine.data.must_have_labels(role)).line()}", soft_wrap=True)
-    seconds: dict[str, float] = {}
-    for stage in engine.stages.values():
-        if stage.steps and stage.objective and stage.objective not in seconds and not stage.reads:
-            seconds[stage.objective] = _one_step(engine, stage, console)
-    steps = {stage.name: stage.steps for stage in engine.stages.values() if stage.objective in seconds}
-    total = sum(steps[s.name] * seconds[s.objective] for s in engine.stages.values() if s.name in steps)
     trained = [stage for stage in engine.stages.values() if stage.steps and stage.objective]
-    untried = [stage.name for stage in trained if stage.name not in steps]
+    seconds: dict[str, float] = {}
+    for stage in trained:
+        if stage.objective not in seconds and not stage.reads:
+            seconds[stage.objective] = _one_step(engine, stage, console)
+    total = sum(stage.steps * seconds.get(stage.objective, 0.0) for stage in trained)
+    untried = [stage.name for stage in trained if stage.objective not in seconds]
     if untried:
         console.print(f"not tried, for they read what other stages will write: {', '.join(untried)}", soft_wrap=True)
     of = " of the stages that were tried" if untried else ""

@@ -51,8 +51,8 @@ from common.evaluate import ClassEvaluation, Evaluation, evaluate, true_label  #
 from common.export import class_lines, score_table, write_overlay, write_prediction, write_scores  # noqa: E402
 from common.methods.supervised import OBJECTIVES  # noqa: E402
 from common.pictures import fitted, write_png  # noqa: E402
-from common.report.results import class_scores  # noqa: E402
-from common.report.tables import Table, number  # noqa: E402
+from common.report.results import add_published, scores_by_name  # noqa: E402
+from common.report.tables import Table  # noqa: E402
 from common.subject import WEIGHTS, Subject, find_subject, only_predicting  # noqa: E402
 
 
@@ -249,12 +249,9 @@ def _published(config: Config, evaluations: dict[str, Evaluation | ClassEvaluati
     """Return the numbers that the configuration says were published, beside ours."""
     header = ["row", "metric", "source", "published", *(f"ours, {name}" for name in evaluations)]
     table = Table("Published numbers beside ours", header, texts=3)
-    records = [evaluation.record() for evaluation in evaluations.values()]
-    found = [{**record["summary"], **class_scores(record)[0]} for record in records]
+    ours = [scores_by_name(evaluation.record()) for evaluation in evaluations.values()]
     for row in config.published:
-        names = class_set(config.classes).names if row.per_class else ()
-        for name, value in {row.metric: row.value, **dict(zip(names, row.per_class or ()))}.items():
-            table.add(row.row, name, row.source, number(value), *(number(one.get(name)) for one in found))
+        add_published(table, row.model_dump(), class_set(config.classes).names, ours)
     return table
 
 

@@ -1,6 +1,6 @@
 """The tables of a report: scores by row and framework, IoU by class, published numbers beside ours, pseudo-labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from common.data.labels import class_set
 from common.report.collect import Row, Run
@@ -84,13 +84,24 @@ def published_table(runs: Sequence[Run]) -> Table | None:
     if not published:
         return None
     table = Table("Published numbers beside ours", ["row", "metric", "source", "published", *labels(runs)], texts=3)
+    classes = class_names(runs)
     for entry in published:
-        rows = [matching_row(run, entry["row"]) for run in runs]
-        found = [_scores(row) for row in rows]
-        wanted = {entry["metric"]: entry["value"]} | dict(zip(class_names(runs), entry.get("per_class") or ()))
-        for name, value in wanted.items():
-            table.add(entry["row"], name, entry["source"], number(value), *(number(one.get(name)) for one in found))
+        add_published(table, entry, classes, [_scores(matching_row(run, entry["row"])) for run in runs])
     return table
+
+
+def add_published(table: Table, entry: Mapping, classes: Sequence[str], ours: Sequence[Mapping]) -> None:
+    """Add a number that was published to a table, and behind it those of single classes, where they were too.
+
+    Args:
+        table: Its columns are the row, the metric or class, the source, the number, and each of ``ours``.
+        entry: As in the section ``published`` of a configuration.
+        classes: Names of the classes, in the order of ``per_class``.
+        ours: Scores by the names of metrics and classes, in percent; what is missing becomes a dash.
+    """
+    wanted = {entry["metric"]: entry["value"]} | dict(zip(classes, entry.get("per_class") or ()))
+    for name, value in wanted.items():
+        table.add(entry["row"], name, entry["source"], number(value), *(number(one.get(name)) for one in ours))
 
 
 def class_names(runs: Sequence[Run]) -> list[str]:
@@ -156,9 +167,14 @@ def class_scores(record: dict) -> tuple[dict[str, float | None], str]:
     return record[key], MEASURES[key]
 
 
+def scores_by_name(record: dict) -> dict[str, float | None]:
+    """Return the values of the classes and all means in the record of an evaluation."""
+    return {**class_scores(record)[0], **record["summary"]}
+
+
 def _scores(row: Row | None) -> dict[str, float | None]:
     """Return the values of the classes and all means by name; empty for what was not scored."""
-    return {**class_scores(row.last)[0], **row.last["summary"]} if row else {}
+    return scores_by_name(row.last) if row else {}
 
 
 def _score_names(runs: Sequence[Run]) -> tuple[list[str], list[str], str]:

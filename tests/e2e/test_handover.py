@@ -18,6 +18,12 @@ from tests.e2e.handover import HALF, OTHER, STEPS, compare, final, hand_over, tr
 pytestmark = pytest.mark.slow
 TRAINED = ("round1/region", "round1/sample", "round1/student")
 LATER = ("round2/region", "round2/sample", "round2/student")
+USUAL = (("round1/region", "torch"), ("round1/student", "mindspore"))  # the others run with ``-m exhaustive``
+CASES = [
+    pytest.param(stage, first, marks=() if (stage, first) in USUAL else pytest.mark.exhaustive)
+    for stage in TRAINED
+    for first in OTHER
+]
 
 
 @pytest.fixture(scope="module")
@@ -55,22 +61,7 @@ def test_whole_runs_agree(whole, start):
     compare(whole["mindspore"], whole["torch"], start)
 
 
-@pytest.mark.parametrize(
-    ("stage", "first"),
-    [
-        ("round1/region", "torch"),
-        ("round1/student", "mindspore"),
-        *(
-            pytest.param(stage, first, marks=pytest.mark.exhaustive)
-            for stage, first in (
-                ("round1/region", "mindspore"),
-                ("round1/sample", "torch"),
-                ("round1/sample", "mindspore"),
-                ("round1/student", "torch"),
-            )
-        ),
-    ],
-)
+@pytest.mark.parametrize(("stage", "first"), CASES)
 def test_goes_on_with_the_other_framework(config, backends, whole, start, tmp_path, first, stage):
     after = hand_over(config, backends, TRAINED, stage, first, tmp_path)
     state = checkpoint.read_json(tmp_path / first / f"stages/{stage}/checkpoints/step-{HALF:06d}/state.json")
