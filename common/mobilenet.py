@@ -1,9 +1,11 @@
-"""The layers of the mobile networks as tables: MobileNetV3, MobileNetV2, EfficientNet-B0, ShuffleNetV2.
+"""The layers of the mobile networks as tables: MobileNetV3, MobileNetV2, EfficientNet-B0 to B7, ShuffleNetV2.
 
 Names, widths and orders are torchvision's, so that its weights fit.
 """
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 # MobileNetV3 (Howard et al., ICCV 2019, tables 1 and 2):
 # kernel, expanded channels, output channels, squeeze-and-excitation, activation, stride
@@ -29,6 +31,34 @@ _B0 = (
     (1, 3, 16, 1, 1), (6, 3, 24, 2, 2), (6, 5, 40, 2, 2), (6, 3, 80, 3, 2), (6, 5, 112, 3, 1), (6, 5, 192, 4, 2),
     (6, 3, 320, 1, 1),
 )  # fmt: skip
+
+
+class Compound(NamedTuple):
+    """How an EfficientNet is larger than B0: factors of its channels and blocks, and torchvision's constants.
+
+    Attributes:
+        width, depth: Factors; channels are then rounded to multiples of 8, blocks of a stage up.
+        dropout: Share of the features that is dropped before the classifier.
+        eps, momentum: Of every BatchNorm.
+    """
+
+    width: float
+    depth: float
+    dropout: float
+    eps: float = 1e-5
+    momentum: float = 0.1
+
+
+EFFICIENT = {
+    "b0": Compound(1.0, 1.0, 0.2),
+    "b1": Compound(1.0, 1.1, 0.2),
+    "b2": Compound(1.1, 1.2, 0.3),
+    "b3": Compound(1.2, 1.4, 0.3),
+    "b4": Compound(1.4, 1.8, 0.4),
+    "b5": Compound(1.6, 2.2, 0.4, 1e-3, 0.01),
+    "b6": Compound(1.8, 2.6, 0.5, 1e-3, 0.01),
+    "b7": Compound(2.0, 3.1, 0.5, 1e-3, 0.01),
+}
 # ShuffleNetV2 (Ma et al., ECCV 2018, table 5): channels of stem, three stages and last convolution
 SHUFFLE_WIDTHS = {
     "x0_5": (24, 48, 96, 192, 1024),
@@ -49,6 +79,7 @@ class MobileBlock:
         kernel, stride: Of the depthwise convolution.
         squeezed: Channels inside squeeze-and-excitation; 0 has none.
         activation: Behind expansion and depthwise convolution.
+        dilation: Of the depthwise convolution.
     """
 
     inputs: int
@@ -58,6 +89,7 @@ class MobileBlock:
     stride: int
     squeezed: int
     activation: str
+    dilation: int = 1
 
     @property
     def residual(self) -> bool:
@@ -102,14 +134,25 @@ def mobilenet_v2(width: float = 1.0) -> tuple[int, list[MobileBlock], int]:
     return stem, blocks, divisible(1280 * max(1.0, width))
 
 
-def efficientnet_b0() -> tuple[int, list[list[MobileBlock]], int]:
-    """Return the channels of the stem, the blocks of each stage and the channels of the last convolution."""
-    inputs, stages = 32, []
-    for expansion, kernel, outputs, count, stride in _B0:
-        stage = []
-        for index in range(count):
-            here, squeezed = stride if index == 0 else 1, max(1, inputs // 4)
-            stage.append(MobileBlock(inputs, inputs * expansion, outputs, kernel, here, squeezed, "silu"))
-            inputs = outputs
+def efficientnet(
+    form: Compound = EFFICIENT["b0"], output_stride: int = 32
+) -> tuple[int, list[list[MobileBlock]], int]:
+    """Return the channels of the stem, the blocks of each stage and the channels of the last convolution.
+
+    Args:
+        form: A row of ``EFFICIENT``, or other factors.
+        output_stride: 32: as published; 16 or 8: stages that would pass it are dilated instead of strided. A block that
+            loses its stride keeps the dilation of the block before, so what it computes at every second place is what
+            it computed before (torchvision's rule for residual networks).
+    """
+    stem = inputs = divisible(32 * form.width)
+    stages, stride, dilation = [], 2, 1
+    for expansion, kernel, outputs, count, first in _B0:
+        stage, wide = [], divisible(outputs * form.width)
+        for index in range(math.ceil(count * form.depth)):
+            own, squeezed = first if index == 0 else 1, max(1, inputs // 4)
+            step = 1 if stride * own > output_stride else own
+            stage.append(MobileBlock(inputs, inputs * expansion, wide, kernel, step, squeezed, "silu", dilation))
+            stride, dilation, inputs = stride * step, dilation * own // step, wide
         stages.append(stage)
-    return 32, stages, 4 * inputs
+    return stem, stages, 4 * inputs

@@ -8,9 +8,9 @@
 G is held fixed while M trains on its labels. Where the paper and the authors' code differ the code counts, as a rule
 of this page: what is an option has the recommended form as its default, ``_official.yaml`` the code's own.
 Not built: what the authors' later HIAST adds (copies of rare classes pasted into images, consistency with an averaged
-network where labels are ignored), and what their code has but no file of theirs asks for: EfficientNet encoders, and
-BasePredictor behind DeepLabV2. It doubles the size of the logits and fills the rest of the image with zeros, so it is a
-tested block (``nets/blocks.py``) and no choice of a configuration.
+network where labels are ignored), and BasePredictor behind DeepLabV2, which no file of theirs asks for. It doubles the
+size of the logits and fills the rest of the image with zeros, so it is a tested block (``nets/blocks.py``) and no
+choice of a configuration.
 
 What a stage computes: ``torch_impl/methods/iast.py``, ``ms_impl/methods/iast.py``.
 """

@@ -32,6 +32,13 @@ BACKBONES = {  # the authors' name -> options of the network, torchvision's weig
     "RX-DL-50-C1-C5": ({"depth": 50, "groups": 32, "group_width": 4}, "resnext50_32x4d-7cdf4587"),
     "RX-DL-101-C1-C5": ({"depth": 101, "groups": 32, "group_width": 8}, "resnext101_32x8d-8ba56ff5"),
 }
+EFFICIENTNETS = {  # the same; no "DL" in a name: nothing is dilated
+    f"E-{variant.upper()}-C1-C5": ({"variant": variant, "output_stride": 32}, f"efficientnet_{variant}_{file}")
+    for variant, file in {
+        "b0": "rwightman-7f5810bc", "b1": "rwightman-bac287d4", "b2": "rwightman-c35c1473", "b3": "rwightman-b3899882",
+        "b4": "rwightman-23ab8bcd", "b5": "lukemelas-1a07897c", "b6": "lukemelas-24a108a5", "b7": "lukemelas-c5b4e57e",
+    }.items()
+}  # fmt: skip
 CROP = [1024, 512]  # (width, height) of every training pair
 COSINE = "CosineAnnealingLR_with_Restart"
 SCHEDULES = {COSINE: "cosine_restarts", "LambdaLR": "poly", "": "constant"}
@@ -213,9 +220,9 @@ def _network(files: Sequence[OfficialFile]) -> dict[str, Any]:
     """Return the section ``network``."""
     first = files[0]
     kinds = {file["MODEL.BACKBONE.TYPE"].removesuffix("-FREEZEBN") for file in files}
-    backbone = BACKBONES.get(kinds.pop())
+    efficient, backbone = EFFICIENTNETS.get(known := kinds.pop()), {**BACKBONES, **EFFICIENTNETS}.get(known)
     if kinds or not backbone:
-        raise first.refuse("MODEL.BACKBONE.TYPE", f"{', '.join(BACKBONES)}, one for all stages")
+        raise first.refuse("MODEL.BACKBONE.TYPE", f"{', '.join((*BACKBONES, *EFFICIENTNETS))}, one for all stages")
     for key, known in (("DECODER.TYPE", "DeepLabV2Dedoder"), ("PREDICTOR.TYPE", "UpsamplePredictor")):
         if _agreed(files, f"MODEL.{key}") != known:
             raise first.refuse(f"MODEL.{key}", known)
@@ -223,10 +230,14 @@ def _network(files: Sequence[OfficialFile]) -> dict[str, Any]:
         if _agreed(files, f"MODEL.{key}") != known:
             raise first.refuse(f"MODEL.{key}", str(known))
     options, weights = backbone
-    result: dict[str, Any] = {**options, "ibn": _agreed(files, "MODEL.BACKBONE.WITH_IBN")}
+    mixed = _agreed(files, "MODEL.BACKBONE.WITH_IBN")
+    if efficient and mixed:
+        raise first.refuse("MODEL.BACKBONE.WITH_IBN", "False for EfficientNet, which has no such form")
+    result: dict[str, Any] = {**options, **({"name": "deeplabv2_efficientnet"} if efficient else {"ibn": mixed})}
     if not first["MODEL.BACKBONE.PRETRAINED"]:
         return {**result, "init": "kaiming", "weights": None, "may_miss": [], "may_exceed": []}
-    return {**result, "weights": f"data/weights/{weights}.pth"}
+    loaded = {"may_miss": ["layer6."], "may_exceed": ["classifier."]} if efficient else {}
+    return {**result, **loaded, "weights": f"data/weights/{weights}.pth"}
 
 
 def _data(main: OfficialFile, adapting: OfficialFile | None) -> dict[str, Any]:

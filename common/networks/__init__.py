@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Tag
 
+from common.mobilenet import EFFICIENT
 from common.networks.base import NetworkBase
 from common.networks.deeplabv2 import DeepLabV2Config
+from common.networks.deeplabv2_efficientnet import DeepLabV2EfficientNetConfig
 from common.networks.deeplabv2_se import DeepLabV2SEConfig
 from common.networks.hrnet_ocr import HRNetOCRConfig
 from common.networks.mit import MitConfig
@@ -20,6 +22,7 @@ from common.networks.resnet import ResNetConfig
 
 FAMILIES: dict[str, type[NetworkBase]] = {
     "deeplabv2": DeepLabV2Config,
+    "deeplabv2_efficientnet": DeepLabV2EfficientNetConfig,
     "deeplabv2_se": DeepLabV2SEConfig,
     "mit": MitConfig,
     "hrnet_ocr": HRNetOCRConfig,
@@ -28,7 +31,7 @@ FAMILIES: dict[str, type[NetworkBase]] = {
     "vgg16": VGG16Config,
     "mobilenet_v3": MobileNetV3Config,
     "mobilenet_v2": MobileNetV2Config,
-    "efficientnet_b0": EfficientNetConfig,
+    **{f"efficientnet_{variant}": EfficientNetConfig for variant in EFFICIENT},
     "shufflenet_v2": ShuffleNetV2Config,
 }
 DEFAULT = "deeplabv2"  # of a section without a name

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import PositiveFloat
 
-from common.mobilenet import DROP_PATH, efficientnet_b0, mobilenet_v2, mobilenet_v3
+from common.mobilenet import DROP_PATH, EFFICIENT, Compound, MobileBlock, efficientnet, mobilenet_v2, mobilenet_v3
 from common.networks.base import NetworkBase
 from common.schema import Fraction
 
@@ -53,23 +53,48 @@ class MobileNetV2Config(MobileBase):
 
 
 class EfficientNetConfig(MobileBase):
-    """EfficientNet-B0 (Tan and Le, ICML 2019)."""
+    """EfficientNet-B0 to B7 (Tan and Le, ICML 2019)."""
 
-    name: Literal["efficientnet_b0"] = "efficientnet_b0"
+    name: Literal[
+        "efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3",
+        "efficientnet_b4", "efficientnet_b5", "efficientnet_b6", "efficientnet_b7",
+    ] = "efficientnet_b0"  # fmt: skip
+    dropout: Fraction | None = None  # before the last layer; None: torchvision's, from 0.2 (B0) to 0.5 (B7)
     drop_path: Fraction = DROP_PATH  # chance that a branch beside a shortcut is dropped: 0 at the input to this
+
+    @property
+    def form(self) -> Compound:
+        """Factors and constants of the variant."""
+        return EFFICIENT[self.name.removeprefix("efficientnet_")]
+
+    @property
+    def head_dropout(self) -> float:
+        """Share of the features that is dropped."""
+        return self.form.dropout if self.dropout is None else self.dropout
 
     def dropout_units(self) -> int:
         """Return the number of blocks with a shortcut and of the features together."""
-        return len(self.path_rates()) + efficientnet_b0()[-1] if self.dropout or self.drop_path else 0
+        dropped = self.head_dropout or self.drop_path
+        return len(self.path_rates()) + efficientnet(self.form)[-1] if dropped else 0
 
     def dropout_rate(self) -> np.ndarray:
         """Return the rate of each block with a shortcut, then that of each feature."""
-        return np.array([*self.path_rates(), *[self.dropout] * efficientnet_b0()[-1]])
+        return np.array([*self.path_rates(), *[self.head_dropout] * efficientnet(self.form)[-1]])
 
     def path_rates(self) -> list[float]:
-        """Return the rate of each block with a shortcut; it grows with the number of the block (torchvision)."""
-        blocks = [block for stage in efficientnet_b0()[1] for block in stage]
-        return [self.drop_path * index / len(blocks) for index, block in enumerate(blocks) if block.residual]
+        """Return the rate of each block with a shortcut."""
+        return path_rates(efficientnet(self.form)[1], self.drop_path)
+
+
+def path_rates(stages: list[list[MobileBlock]], drop_path: float) -> list[float]:
+    """Return the rate of each block with a shortcut; it grows with the number of the block (torchvision).
+
+    Args:
+        stages: Blocks of an EfficientNet.
+        drop_path: The rate that a block behind the last would have.
+    """
+    blocks = [block for stage in stages for block in stage]
+    return [drop_path * index / len(blocks) for index, block in enumerate(blocks) if block.residual]
 
 
 class ShuffleNetV2Config(MobileBase):

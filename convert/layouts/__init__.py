@@ -31,7 +31,7 @@ LAYOUTS: dict[str, Layout] = {
         torchvision.RESNET,
         torchvision.MOBILENET_V3,
         mobile.MOBILENET_V2,
-        mobile.EFFICIENTNET_B0,
+        mobile.EFFICIENTNET,
         mobile.SHUFFLENET_V2,
         augkd.GENERATOR,
         augkd.ENCODER,

@@ -7,7 +7,7 @@ Every function takes our names and shapes of a file.
 import json
 from collections.abc import Callable, Mapping
 
-from common.mobilenet import SHUFFLE_WIDTHS
+from common.mobilenet import EFFICIENT, SHUFFLE_WIDTHS, efficientnet
 from convert.layouts.layout import Shapes
 from convert.layouts.residual import depth, inner
 
@@ -75,6 +75,17 @@ def shufflenet_v2(shapes: Shapes) -> Form:
     last = shapes["conv5.0.weight"][:2]
     width = next(name for name, row in SHUFFLE_WIDTHS.items() if (row[-1], row[-2]) == tuple(last))
     return {"name": "shufflenet_v2", "width": width}
+
+
+def efficient(shapes: Shapes) -> str:
+    """Return which EfficientNet a file holds, ``"b0"`` to ``"b7"``, by its blocks and its last convolution."""
+    blocks = len({key.rsplit(".block.")[0] for key in shapes if ".block." in key})
+    last = (shapes.get("features.8.0.weight") or (0,))[0]
+    for variant, compound in EFFICIENT.items():
+        _, stages, wide = efficientnet(compound)
+        if (sum(map(len, stages)), wide) == (blocks, last):
+            return variant
+    return "b0"
 
 
 def diga(shapes: Shapes) -> Form:

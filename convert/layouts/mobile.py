@@ -1,6 +1,6 @@
-"""torchvision's further mobile networks: MobileNetV2, EfficientNet-B0, ShuffleNetV2."""
+"""torchvision's further mobile networks: MobileNetV2, EfficientNet-B0 to B7, ShuffleNetV2."""
 
-from common.mobilenet import SHUFFLE_UNITS, SHUFFLE_WIDTHS, efficientnet_b0, mobilenet_v2
+from common.mobilenet import EFFICIENT, SHUFFLE_UNITS, SHUFFLE_WIDTHS, efficientnet, mobilenet_v2
 from convert.layouts import form
 from convert.layouts.layout import Layout, Shapes
 from convert.layouts.residual import norm
@@ -31,9 +31,9 @@ def mobilenetv2(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     return {**result, **_linear("classifier.1", (shapes.get("classifier.1.bias") or (1000,))[0], last)}
 
 
-def efficientnet(shapes: Shapes) -> dict[str, tuple[int, ...]]:
-    """Return what EfficientNet-B0 holds; the number of classes is the file's own."""
-    stem, stages, last = efficientnet_b0()
+def efficientnets(shapes: Shapes) -> dict[str, tuple[int, ...]]:
+    """Return what EfficientNet holds; variant and number of classes are the file's own."""
+    stem, stages, last = efficientnet(EFFICIENT[form.efficient(shapes)])
     result = _unit("features.0", 3, stem, 3)
     for number, stage in enumerate(stages, 1):
         for place, block in enumerate(stage):
@@ -80,13 +80,13 @@ MOBILENET_V2 = Layout(
     head=("classifier.",),
     form=form.fixed(name="mobilenet_v2"),
 )
-EFFICIENTNET_B0 = Layout(
-    name="torchvision-efficientnet-b0",
-    title="torchvision's EfficientNet-B0 (.pth); --drop-head leaves the classifier out",
+EFFICIENTNET = Layout(
+    name="torchvision-efficientnet",
+    title="torchvision's EfficientNet-B0 to B7 (.pth); --drop-head leaves the classifier out",
     framework="torch",
-    expected=efficientnet,
+    expected=efficientnets,
     head=("classifier.",),
-    form=form.fixed(name="efficientnet_b0"),
+    form=lambda shapes: {"name": f"efficientnet_{form.efficient(shapes)}"},
 )
 SHUFFLENET_V2 = Layout(
     name="torchvision-shufflenetv2",

@@ -2,9 +2,11 @@
 
 from mindspore.nn import Cell as Network
 
+from common.mobilenet import EFFICIENT
 from common.networks import NetworkConfig
 from ms_impl.nets.alexnet import AlexNet
 from ms_impl.nets.deeplabv2 import DeepLabV2
+from ms_impl.nets.deeplabv2_efficientnet import DeepLabV2EfficientNet
 from ms_impl.nets.deeplabv2_se import DeepLabV2SE
 from ms_impl.nets.efficientnet import EfficientNet
 from ms_impl.nets.hrnet_ocr import HRNetOCR
@@ -23,6 +25,7 @@ from ms_impl.weights import initialise
 
 NETWORKS = {
     "deeplabv2": DeepLabV2,
+    "deeplabv2_efficientnet": DeepLabV2EfficientNet,
     "deeplabv2_se": DeepLabV2SE,
     "mit": MitSegmenter,
     "hrnet_ocr": HRNetOCR,
@@ -31,7 +34,7 @@ NETWORKS = {
     "vgg16": VGG16,
     "mobilenet_v3": MobileNetV3,
     "mobilenet_v2": MobileNetV2,
-    "efficientnet_b0": EfficientNet,
+    **{f"efficientnet_{variant}": EfficientNet for variant in EFFICIENT},
     "shufflenet_v2": ShuffleNetV2,
     "generator": Generator,
     "encoder": Encoder,

@@ -7,7 +7,7 @@ import pytest
 
 from common.methods.class_samples import dropout
 from common.methods.samples import Draws
-from common.mobilenet import divisible, efficientnet_b0, mobilenet_v2, mobilenet_v3
+from common.mobilenet import EFFICIENT, divisible, efficientnet, mobilenet_v2, mobilenet_v3
 from common.networks.mobile import EfficientNetConfig, MobileNetV3Config, ShuffleNetV2Config
 
 
@@ -29,7 +29,7 @@ def test_blocks_follow_each_other():
 def test_paths_are_dropped_more_often_the_deeper_they_are():
     config = EfficientNetConfig()
     rates = config.path_rates()
-    blocks = sum(len(stage) for stage in efficientnet_b0()[1])
+    blocks = sum(len(stage) for stage in efficientnet()[1])
     assert (len(rates), blocks) == (9, 16)
     assert rates == sorted(rates)
     assert rates[-1] == pytest.approx(0.2 * 14 / 16)  # the last block has other channels, and so no shortcut
@@ -49,3 +49,14 @@ def test_dropout_keeps_the_share_that_the_rate_leaves(config):
 @pytest.mark.parametrize("config", [ShuffleNetV2Config(), MobileNetV3Config(dropout=0.0)])
 def test_a_network_without_dropout_draws_nothing(config):
     assert dropout(config, Draws(0, "stage"), "kept", range(4)) is None
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+def test_a_lost_stride_becomes_a_dilation_behind_it(stride):
+    """No block computes at a coarser place than the output, and the product of stride and dilation stays."""
+    whole, dilated = ([b for stage in efficientnet(EFFICIENT["b3"], s)[1] for b in stage] for s in (32, stride))
+    reached = [2 * np.prod([b.stride for b in blocks[: n + 1]]) for blocks in (whole, dilated) for n in range(26)]
+    fine, coarse = reached[26:], reached[:26]
+    assert fine == [min(one, stride) for one in coarse]
+    before = [1, *(coarse[n] // fine[n] for n in range(25))]
+    assert [block.dilation for block in dilated] == before and {block.dilation for block in whole} == {1}

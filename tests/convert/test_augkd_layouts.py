@@ -22,7 +22,7 @@ FILES = {  # layout -> manifest of the official network
     "torchvision-mobilenetv3": "augkd/mobilenet_v3_small",
     "torchvision-mobilenetv2": "augkd/mobilenet_v2",
     "torchvision-shufflenetv2": "augkd/shufflenet_v2_x1_0",
-    "torchvision-efficientnet-b0": "augkd/efficientnet_b0",
+    "torchvision-efficientnet": "augkd/efficientnet_b0",
 }
 
 

@@ -1,4 +1,4 @@
-"""Any method on any network: DDM, IAST and DiGA on Mix Transformers with either head, by one line of configuration."""
+"""Any method on any network: DDM, IAST and DiGA on Mix Transformers and EfficientNet, by one line of configuration."""
 
 import math
 from pathlib import Path
@@ -16,7 +16,12 @@ from common.run_folder import RunFolder
 from tests.e2e.runs import tiny_data
 
 pytestmark = pytest.mark.slow
-SMALL = "width: 8, depths: [1, 1, 1, 1], head_channels: 16"
+MIT = "network={{name: mit, variant: b0, head: {}, width: 8, depths: [1, 1, 1, 1], head_channels: 16}}"
+NETWORKS = {
+    "segformer": MIT.format("segformer"),
+    "daformer": MIT.format("daformer"),
+    "efficientnet": "network={name: deeplabv2_efficientnet, width: 0.25, depth: 0.5}",
+}
 METHODS = {  # configuration -> what makes it short, and the stages that it trains
     "ddm/toy": (
         ["method.rounds=1", "data.labelled.count=3"],
@@ -48,20 +53,24 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "head", "backend"),
+    ("name", "network", "backend"),
     [
-        *((name, head, "torch") for name in METHODS for head in ("segformer", "daformer")),
+        *((name, network, "torch") for name in METHODS for network in ("segformer", "daformer")),
+        ("iast/toy", "efficientnet", "torch"),
+        pytest.param("ddm/toy", "efficientnet", "torch", marks=pytest.mark.exhaustive),
+        pytest.param("diga/toy_semi", "efficientnet", "torch", marks=pytest.mark.exhaustive),
         pytest.param("ddm/toy", "daformer", "mindspore", marks=pytest.mark.exhaustive),
+        pytest.param("iast/toy", "efficientnet", "mindspore", marks=pytest.mark.exhaustive),
     ],
 )
-def test_a_method_trains_and_scores_a_mix_transformer(data, tmp_path, name, head, backend):
+def test_a_method_trains_and_scores_a_network(data, tmp_path, name, network, backend):
     pytest.importorskip(backend, reason=f"{backend} is not installed")
     short, trained = METHODS[name]
     roots = {"source": "gta5", "target": "cityscapes", "val": "cityscapes"}
     roots = {role: folder for role, folder in roots.items() if role != "source" or "semi" not in name}
     sets = [f"data.{role}.root={data / folder}" for role, folder in roots.items()]
     sets += [f"data.{role}.size=[64,32]" for role in roots]
-    sets += [f"network={{name: mit, variant: b0, head: {head}, {SMALL}}}", "train.steps=2", "train.log_every=1"]
+    sets += [NETWORKS[network], "train.steps=2", "train.log_every=1"]
     config = load_config(name, [*sets, *short, "train.batch_size=2", "baselines=[]", f"out={tmp_path}"])
     opened, folder = open_backend(backend, device="cpu", compile=False), RunFolder(config.run_folder(backend))
     folder.open("", "", resume=False, overwrite=False)

@@ -27,6 +27,7 @@ NETWORKS = {  # name -> (configuration, settings)
         DDM,
         ["network={name: hrnet_ocr, width: 8, modules: [1, 1, 1], head_channels: 16, key_channels: 8}"],
     ),
+    "deeplabv2_efficientnet": (DDM, ["network={name: deeplabv2_efficientnet, width: 0.25, depth: 0.5}"]),
     "deeplabv2_se": (DDM, ["network={name: deeplabv2_se, depth: 18, width: 8, head_channels: 16, groups: 4}"]),
     "mit, segformer head": (DDM, [MIT.format("segformer")]),
     "mit, daformer head": (DDM, [MIT.format("daformer")]),

@@ -1,4 +1,4 @@
-"""Rungs P1 and P2b of the networks with a feature output: DeepLabV2 with SE head, Mix Transformers, HRNet with OCR."""
+"""Rungs P1 and P2b of the networks with a feature output: SE head, Mix Transformers, EfficientNet, HRNet with OCR."""
 
 import numpy as np
 import pytest
@@ -17,11 +17,20 @@ NETWORKS = {
     "deeplabv2_se": {"name": "deeplabv2_se", "depth": 50, "width": 8, "head_channels": 16, "groups": 4},
     "mit-segformer": {**TINY_MIT, "head": "segformer"},
     "mit-daformer": {**TINY_MIT, "head": "daformer"},
+    "deeplabv2_efficientnet": {"name": "deeplabv2_efficientnet", "width": 0.25, "depth": 0.5},
+    "deeplabv2_efficientnet-stride16": {
+        "name": "deeplabv2_efficientnet", "variant": "b5", "width": 0.25, "depth": 0.5, "output_stride": 16,
+    },
     "hrnet_ocr": {
         "name": "hrnet_ocr", "width": 4, "modules": (1, 1, 1), "head_channels": 16, "key_channels": 8,
         "reverse_channels": True,
     },
 }  # fmt: skip
+MARKS = {
+    "hrnet_ocr": pytest.mark.slow,
+    "deeplabv2_efficientnet": pytest.mark.slow,
+    "deeplabv2_efficientnet-stride16": pytest.mark.exhaustive,
+}
 NOTHING = 1e-6  # of the largest gradient
 SMOOTH = {"activation": "softplus", "pool": "average"}
 
@@ -45,18 +54,21 @@ def inputs(config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return images, label, draw.random((2, config.draws), np.float32)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=MARKS.get(n, ()) if "eff" in n else ()) for n in NETWORKS])
 def test_outputs_agree_in_evaluation_mode(name):
     config, sides, networks = pair(NETWORKS[name])
     images, _, _ = inputs(config)
     want, got = ([side.numpy(o) for o in net(side.tensor(images))] for side, net in zip(sides, networks))
     for place, (a, b) in enumerate(zip(got, want)):
         assert_close(f"{name} output {place}", a, b, LOGITS)
-    assert want[networks[0].FEATURE].shape[1] == config.draws - getattr(config, "path_draws", 0)
+    channels = want[networks[0].FEATURE].shape[1]
+    assert channels == networks[0].feature_channels == networks[1].feature_channels
+    if hasattr(config, "dropout"):
+        assert channels == config.draws - getattr(config, "path_draws", 0)
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "hrnet_ocr")) for n in NETWORKS])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in NETWORKS])
 def test_gradients_and_statistics_of_the_smooth_network_agree(name, training):
     """HRNet's batch statistics over a dozen values are ill-conditioned: there PyTorch's own noise is the measure."""
     config, sides, networks = pair({**NETWORKS[name], **SMOOTH, "freeze_bn_affine": False, "drop_path": 0.5})

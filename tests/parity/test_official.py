@@ -106,7 +106,7 @@ OFFICIAL = {
             ("resnet50", "torchvision-resnet"),
             ("mobilenet_v3_small", "torchvision-mobilenetv3"),
             ("mobilenet_v2", "torchvision-mobilenetv2"),
-            ("efficientnet_b0", "torchvision-efficientnet-b0"),
+            ("efficientnet_b0", "torchvision-efficientnet"),
             ("shufflenet_v2_x1_0", "torchvision-shufflenetv2"),
         )
     },

@@ -32,6 +32,7 @@ NETWORKS = {  # name -> (configuration, settings)
     "deeplabv2_se": (DDM, ["network={name: deeplabv2_se, depth: 18, width: 8, head_channels: 16, groups: 4}"]),
     "mit, segformer head": (DDM, [MIT.format("segformer")]),
     "mit, daformer head": (DDM, [MIT.format("daformer")]),
+    "deeplabv2_efficientnet": (DDM, ["network={name: deeplabv2_efficientnet, width: 0.25, depth: 0.5}"]),
     "hrnet_ocr": (DDM, ["network={name: hrnet_ocr, width: 8, modules: [1, 1, 1], head_channels: 16, key_channels: 8}"]),
     "resnet-10, any size": (DIGITS, ["network.width=8"]),
     "resnet-34, deep predictor": (
@@ -57,6 +58,7 @@ NETWORKS = {  # name -> (configuration, settings)
 EXHAUSTIVE = {
     *("deeplabv2-50, MindSpore pooling", "deeplabv2-101, torchvision form", "mit, daformer head", "hrnet_ocr"),
     *("resnet-34, deep predictor", "resnet-50, predictor", "mobilenet_v2", "efficientnet_b0", "shufflenet_v2"),
+    "deeplabv2_efficientnet",
 }
 
 

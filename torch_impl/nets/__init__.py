@@ -3,9 +3,11 @@
 import torch
 from torch.nn import Module as Network
 
+from common.mobilenet import EFFICIENT
 from common.networks import NetworkConfig
 from torch_impl.nets.alexnet import AlexNet
 from torch_impl.nets.deeplabv2 import DeepLabV2
+from torch_impl.nets.deeplabv2_efficientnet import DeepLabV2EfficientNet
 from torch_impl.nets.deeplabv2_se import DeepLabV2SE
 from torch_impl.nets.efficientnet import EfficientNet
 from torch_impl.nets.hrnet_ocr import HRNetOCR
@@ -24,6 +26,7 @@ from torch_impl.weights import initialise
 
 NETWORKS = {
     "deeplabv2": DeepLabV2,
+    "deeplabv2_efficientnet": DeepLabV2EfficientNet,
     "deeplabv2_se": DeepLabV2SE,
     "mit": MitSegmenter,
     "hrnet_ocr": HRNetOCR,
@@ -32,7 +35,7 @@ NETWORKS = {
     "vgg16": VGG16,
     "mobilenet_v3": MobileNetV3,
     "mobilenet_v2": MobileNetV2,
-    "efficientnet_b0": EfficientNet,
+    **{f"efficientnet_{variant}": EfficientNet for variant in EFFICIENT},
     "shufflenet_v2": ShuffleNetV2,
     "generator": Generator,
     "encoder": Encoder,

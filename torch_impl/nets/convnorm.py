@@ -40,16 +40,30 @@ class Layers:
         return nn.BatchNorm2d(channels, eps=self.eps, momentum=self.momentum)
 
     def conv(
-        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        bias: bool = False,
+        dilation: int = 1,
     ) -> nn.Conv2d:
         """Return a convolution whose zero padding keeps the size at stride 1; ``kernel`` is odd."""
-        return conv(inputs, outputs, kernel, stride, kernel // 2, 1, groups, bias)
+        return conv(inputs, outputs, kernel, stride, dilation * (kernel // 2), dilation, groups, bias)
 
     def unit(
-        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, activation: str | None = None
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        activation: str | None = None,
+        dilation: int = 1,
     ) -> nn.Sequential:
         """Return convolution ``.0``, BatchNorm ``.1`` and, when one is named, an activation."""
-        layers = [self.conv(inputs, outputs, kernel, stride, groups), self.norm(outputs)]
+        layers = [self.conv(inputs, outputs, kernel, stride, groups, dilation=dilation), self.norm(outputs)]
         return nn.Sequential(*layers, *([self.activations[activation]()] if activation else []))
 
 

@@ -1,8 +1,8 @@
-"""EfficientNet-B0 as torchvision builds it (Tan and Le, ICML 2019)."""
+"""EfficientNet-B0 to B7 as torchvision builds them (Tan and Le, ICML 2019)."""
 
 from torch import Tensor, nn
 
-from common.mobilenet import MobileBlock, efficientnet_b0
+from common.mobilenet import Compound, MobileBlock, efficientnet
 from common.networks.mobile import EfficientNetConfig
 from torch_impl.nets.classifier import drop
 from torch_impl.nets.convnorm import Layers, SqueezeExcitation
@@ -18,7 +18,7 @@ class MBConv(nn.Module):
         if block.expanded != block.inputs:
             parts.append(layers.unit(block.inputs, block.expanded, 1, activation=block.activation))
         wide = block.expanded
-        parts.append(layers.unit(wide, wide, block.kernel, block.stride, wide, block.activation))
+        parts.append(layers.unit(wide, wide, block.kernel, block.stride, wide, block.activation, block.dilation))
         parts.append(SqueezeExcitation(layers, wide, block.squeezed, "silu", "sigmoid"))
         parts.append(layers.unit(wide, block.outputs, 1))
         self.block, self.residual = nn.Sequential(*parts), block.residual
@@ -37,6 +37,24 @@ class MBConv(nn.Module):
         return x + (out if kept is None else drop(out, kept.reshape(-1, 1, 1, 1), rate))
 
 
+def encoder(form: Compound, activation: str = "own", output_stride: int = 32) -> tuple[nn.Sequential, int]:
+    """Return stem, seven stages of blocks and last convolution, and the channels that leave them.
+
+    Args:
+        form: Which EfficientNet.
+        activation: ``"own"``, or ``"softplus"``: the smooth form for gradient tests.
+        output_stride: 32, or 16 and 8 by dilation.
+    """
+    layers = Layers(form.eps, form.momentum, activation)
+    stem, stages, last = efficientnet(form, output_stride)
+    stack = nn.Sequential(
+        layers.unit(3, stem, 3, 2, activation="silu"),
+        *[nn.Sequential(*[MBConv(block, layers) for block in stage]) for stage in stages],
+        layers.unit(stages[-1][-1].outputs, last, 1, activation="silu"),
+    )
+    return stack, last
+
+
 class EfficientNet(nn.Module):
     """Stem, seven stages of blocks and last convolution ``features``; ``classifier``."""
 
@@ -44,14 +62,8 @@ class EfficientNet(nn.Module):
 
     def __init__(self, config: EfficientNetConfig, classes: int) -> None:
         super().__init__()
-        self.rate, self.path_rates = config.dropout, config.path_rates()
-        layers = Layers(activation=config.activation)
-        stem, stages, last = efficientnet_b0()
-        self.features = nn.Sequential(
-            layers.unit(3, stem, 3, 2, activation="silu"),
-            *[nn.Sequential(*[MBConv(block, layers) for block in stage]) for stage in stages],
-            layers.unit(stages[-1][-1].outputs, last, 1, activation="silu"),
-        )
+        self.rate, self.path_rates = config.head_dropout, config.path_rates()
+        self.features, last = encoder(config.form, config.activation)
         # ``.0`` is torchvision's dropout; what it keeps comes with the call
         self.classifier = nn.Sequential(nn.Identity(), linear(last, classes))
 
@@ -60,8 +72,8 @@ class EfficientNet(nn.Module):
 
         Args:
             images: (N, 3, H, W) float32, normalised.
-            dropout: (N, 9 + channels) 1 for what is kept, 0 for what is dropped: a column for the branch of each
-                block with a shortcut, then those of the features before the classifier; None drops nothing.
+            dropout: (N, shortcuts + channels) 1 for what is kept, 0 for what is dropped: a column for the branch of
+                each block with a shortcut, then those of the features before the classifier; None drops nothing.
         Returns:
             Means of the last convolution (N, channels), logits (N, classes).
         """

@@ -114,6 +114,20 @@ def test_the_shipped_configurations_are_the_official_ones(tmp_path: Path, settin
     assert mine.method.pseudo == ours.method.pseudo and mine.method.crop_source == ours.method.crop_source
 
 
+def test_their_efficientnets_are_ours(tmp_path: Path) -> None:
+    """Another network replaces the whole section; it has no IBN."""
+    paths = official(tmp_path, "gta5_to_cityscapes_t4")
+    for path in paths:
+        path.write_text(path.read_text().replace("R-DL-101-C1-C5", "E-B3-C1-C5"), encoding="utf-8")
+    network = written(tmp_path, imported(paths, "mine")).network
+    assert (network.name, network.variant, network.output_stride) == ("deeplabv2_efficientnet", "b3", 32)
+    assert network.weights.stem.startswith("efficientnet_b3_") and network.may_exceed == ("classifier.",)
+    for path in paths:
+        path.write_text(path.read_text().replace("PRETRAINED: true", "WITH_IBN: true"), encoding="utf-8")
+    with pytest.raises(UserError, match=r"MODEL\.BACKBONE\.WITH_IBN is True"):
+        imported(paths, "mine")
+
+
 def test_rounds_alone_begin_with_imported_weights(tmp_path: Path) -> None:
     """The published checkpoints replace the first two stages; the weights have to be named."""
     paths = official(tmp_path, "gta5_to_cityscapes_v100")[2:]
@@ -129,7 +143,7 @@ def test_rounds_alone_begin_with_imported_weights(tmp_path: Path) -> None:
     [
         ("TRAIN: {EPOCHS: 2}", r"IAST's configuration has no key 'TRAIN.EPOCHS'. Did you mean 'TRAIN.EPOCHES'\?"),
         ("TRAIN: {LR: fast}", r"sl_1.yaml:1: TRAIN.LR is 'fast'; right would be something like 0.001"),
-        ("MODEL: {TYPE: SL_UDA_Segmentor, BACKBONE: {TYPE: E-B3-C1-C5}}", "MODEL.BACKBONE.TYPE is 'E-B3-C1-C5'; known"),
+        ("MODEL: {TYPE: SL_UDA_Segmentor, BACKBONE: {TYPE: E-B9-C1-C5}}", "MODEL.BACKBONE.TYPE is 'E-B9-C1-C5'; known"),
         ("MODEL: {TYPE: Generalized_Segmentor}", "wanted are source_only, warmup_at and the rounds"),
     ],
 )

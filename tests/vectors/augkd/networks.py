@@ -239,6 +239,6 @@ RUNNERS = {
     "cond_generator": manifest(generator_config),
     "encoder": manifest(encoder_config),
     "anchornet": manifest(anchor_config),
-    **{name: manifest(_named) for name in ("resne", "wide_resnet", "mobilenet_v", "efficientnet_b0", "shufflenet_v2")},
+    **{name: manifest(_named) for name in ("resne", "wide_resnet", "mobilenet_v", "efficientnet_b", "shufflenet_v2")},
     "init_stats": first_weights,
 }

@@ -40,7 +40,9 @@ def classifier_config(model: str) -> object:
         return MobileNetV3Config(size=match[1])
     if match := re.match(r"shufflenet_v2_(x\d_\d)", model):
         return ShuffleNetV2Config(width=match[1])
-    return {"mobilenet_v2": MobileNetV2Config, "efficientnet_b0": EfficientNetConfig}[model]()
+    if model.startswith("efficientnet_"):
+        return EfficientNetConfig(name=model)
+    return {"mobilenet_v2": MobileNetV2Config}[model]()
 
 
 def network_of(side: Twin, config: object, classes: int):
