@@ -14,6 +14,7 @@ import numpy as np
 
 from common import accuracy, metrics
 from common.data.labels import ClassSet
+from common.data.transforms import stack_images
 
 # uint8 (N, 3, h, w) and the size of a truth -> uint8 (N, H, W) for (H, W), ranked classes int64 (N, K) for ()
 Labels = Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
@@ -199,7 +200,7 @@ def _shapes(item: tuple[int, np.ndarray, np.ndarray]) -> tuple:
 
 def _stacked(items: list[tuple[int, np.ndarray, np.ndarray]]) -> tuple[list[int], np.ndarray, list]:
     indices, images, labels = zip(*items)
-    return list(indices), np.stack(images).transpose(0, 3, 1, 2), list(labels)
+    return list(indices), stack_images(images), list(labels)
 
 
 def _filled(images: np.ndarray, size: int, full: set[tuple]) -> np.ndarray:

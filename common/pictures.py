@@ -102,13 +102,13 @@ def captioned(image: np.ndarray, lines: Sequence[tuple[str, tuple[int, int, int]
     return np.asarray(canvas)
 
 
-def grid(tiles: Sequence[np.ndarray], columns: int) -> np.ndarray:
+def grid(tiles: Sequence[np.ndarray] | np.ndarray, columns: int) -> np.ndarray:
     """Return pictures, (H, W, 3) uint8, in rows of ``columns``, white between them.
 
     Raises:
         ValueError: If there is nothing to show.
     """
-    if not tiles:
+    if not len(tiles):
         raise ValueError("no pictures to put in a grid")
     height, width = (max(tile.shape[side] for tile in tiles) for side in (0, 1))
     rows = -(-len(tiles) // columns)

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from common.data.check import check
 from common.data.labels import class_set
+from common.data.transforms import stack_images
 from common.engine import Engine
 from common.evaluate import true_label
 from common.keeper import weights_of
@@ -89,5 +90,5 @@ def _one_prediction(engine: Engine, objective: Any, config: Any) -> None:
     """Predict the first validation image, at the size of its label where that is a map."""
     image, label = engine.data.val.image(0), true_label(engine.data.val, 0)
     predictor = engine.backend.predictor(objective, config.evaluate)
-    labels = predictor.labels(np.ascontiguousarray(image.transpose(2, 0, 1)[None]), label.shape)
+    labels = predictor.labels(stack_images([image]), label.shape)
     assert labels.shape[: 1 + label.ndim] == (1, *label.shape) and labels.max() < len(class_set(config.classes))

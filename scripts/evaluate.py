@@ -44,7 +44,7 @@ from common.data.files import read_image  # noqa: E402
 from common.data.labels import class_set  # noqa: E402
 from common.data.lists import scan, write_list  # noqa: E402
 from common.data.roles import open_dataset  # noqa: E402
-from common.data.transforms import resize_image  # noqa: E402
+from common.data.transforms import resize_image, stack_images  # noqa: E402
 from common.disagreement import DISAGREEMENTS, Disagreement  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from common.evaluate import ClassEvaluation, Evaluation, evaluate, true_label  # noqa: E402
@@ -227,7 +227,7 @@ def _overlay_images(config: Config, predictor, options: argparse.Namespace, part
     classes, size = class_set(config.classes), config.data.val.size
     for name, image in _images(options.image):
         seen = resize_image(image, size) if size else image
-        labels = predictor.labels(np.ascontiguousarray(seen.transpose(2, 0, 1)[None]), image.shape[:2])[0]
+        labels = predictor.labels(stack_images([seen]), image.shape[:2])[0]
         print(write_overlay(options.out / part / Path(name).parent, Path(name).stem, image, labels, classes))
 
 
@@ -235,9 +235,8 @@ def _classify_images(config: Config, predictor, options: argparse.Namespace, par
     """Print path, class and confidence of one image or of a folder of them; --out also receives classes.txt."""
     lines = []
     for name, image in _images(options.image):
-        seen = fit(image, config.data.val).transpose(2, 0, 1)
         path = str(options.image / name) if options.image.is_dir() else str(options.image)
-        probabilities = predictor.scores(np.ascontiguousarray(seen[None]), "probabilities")
+        probabilities = predictor.scores(stack_images([fit(image, config.data.val)]), "probabilities")
         lines += class_lines([path], probabilities, class_set(config.classes))
         print(f"{part}: {lines[-1]}" if part else lines[-1])
     if options.out:

@@ -9,17 +9,12 @@ import math
 import torch
 from torch import Tensor
 
-from torch_impl.nets.latent import one_hot
+from torch_impl.class_losses import cross_entropies
 from torch_impl.numerics import exp, log_softmax, wide
 
 ENTROPY, PRIOR, LABEL = 20.0, 0.00025, 0.1  # weights: generator's entropy, encoder's prior, anchor's cross entropy
 _LEAST = 1e-8  # probabilities of a target are at least this
 _TINY = 1e-30
-
-
-def cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross entropy of every sample, (N,)."""
-    return -(log_softmax(logits) * one_hot(labels, logits.shape[1]).to(logits.dtype)).sum(1)
 
 
 def kl_divergence(logits: Tensor, target: Tensor, temperature: float = 1.0) -> Tensor:

@@ -1,8 +1,10 @@
-"""Deterministic preprocessing with Pillow: resizing, cropping, and what the network sees of an image.
+"""Deterministic preprocessing with Pillow: resizing, cropping, stacking, and what the network sees of an image.
 
 Sizes are (width, height). Pillow's bicubic filter antialiases when it shrinks; OpenCV and the frameworks give
 other numbers, so both twins take their pixels from here.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -88,6 +90,11 @@ def _resize(pixels: np.ndarray, size: Size, method: Image.Resampling) -> np.ndar
     if pixels.shape[:2] == (size[1], size[0]):
         return pixels
     return np.array(Image.fromarray(pixels).resize(tuple(size), method))
+
+
+def stack_images(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Return (N, 3, H, W) uint8 of N images (H, W, 3) of one size."""
+    return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
 
 
 def normalise(image: np.ndarray, config: InputConfig) -> np.ndarray:

@@ -7,7 +7,7 @@ A big teacher knows a domain whose data is gone; a small student must work on an
     anchor     the anchor network moves latent vectors of the student's domain to where the teacher is sure (module 2)
     mixup      the student learns from ``data.labelled`` and its mixtures with the images of anchors (module 3)
 
-What a stage computes: ``torch_impl/methods/augkd.py`` with ``datafree.py`` beside it, and their twins in ``ms_impl``.
+What a stage computes: ``torch_impl/methods/augkd.py`` and ``augkd_datafree.py``, and their twins in ``ms_impl``.
 """
 
 from __future__ import annotations

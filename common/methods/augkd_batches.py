@@ -13,6 +13,7 @@ from common.methods.augkd_networks import networks
 from common.methods.augkd_rules import mixup_ratio
 from common.methods.class_samples import dropout, labelled_images, stack
 from common.methods.samples import Draws
+from common.pictures import grid
 from common.stage import Batch, StageContext
 
 _SHOWN, _COLUMNS = 48, 8  # pictures of a sheet, in a row
@@ -124,7 +125,7 @@ def picture_datafree(context: StageContext, objective: Any) -> np.ndarray:
     """Return a sheet (H, W, 3) uint8 of what the generator makes of the same latent vectors at every judgement."""
     draws = Draws(context.config.seed, context.stage)
     latent = draws.at("picture", 0).standard_normal((_SHOWN, _latent(context)), np.float32)
-    return sheet(objective.pictures(latent), _COLUMNS)
+    return grid(objective.pictures(latent).transpose(0, 2, 3, 1), _COLUMNS)
 
 
 def picture_anchor(context: StageContext, objective: Any) -> np.ndarray:
@@ -144,18 +145,8 @@ def picture_mixup(context: StageContext, objective: Any) -> np.ndarray:
     arrays = stack(((dataset.image(i), dataset.label(i)) for i in chosen), "val")
     noise = draws.at("picture", 0).standard_normal((len(chosen), _latent(context)), np.float32)
     columns = [objective.pictures(arrays["val_image"], arrays["val_label"], noise, ratio) for ratio in _RATIOS]
-    return sheet(np.stack(columns, 1).reshape(-1, *columns[0].shape[1:]), len(_RATIOS))
-
-
-def sheet(images: np.ndarray, columns: int) -> np.ndarray:
-    """Return (H, W, 3) uint8 with images (N, 3, h, w) in rows of ``columns``, two white pixels between them."""
-    count, _, height, width = images.shape
-    rows = -(-count // columns)
-    page = np.full((rows * (height + 2) - 2, columns * (width + 2) - 2, 3), 255, np.uint8)
-    for number, image in enumerate(images):
-        top, left = number // columns * (height + 2), number % columns * (width + 2)
-        page[top : top + height, left : left + width] = image.transpose(1, 2, 0)
-    return page
+    rows = np.stack(columns, 1)  # (images, ratios, 3, H, W)
+    return grid(rows.reshape(-1, *rows.shape[2:]).transpose(0, 2, 3, 1), len(_RATIOS))
 
 
 def _latent(context: StageContext) -> int:

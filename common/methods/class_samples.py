@@ -11,8 +11,9 @@ import numpy as np
 
 from common.data.augment import augment
 from common.data.classification import ClassificationDataset
+from common.data.transforms import stack_images
 from common.errors import UserError
-from common.methods.samples import Draws, stack_images
+from common.methods.samples import Draws
 from common.schema import AugmentConfig
 from common.stage import Batch, StageContext
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from common.data.transforms import stack_images
 from common.errors import UserError
 from common.methods.needs import need_data
 from common.methods.samples import (
@@ -29,7 +30,6 @@ from common.methods.samples import (
     TargetSamples,
     UnlabelledSamples,
     stack,
-    stack_images,
     unlabelled_positions,
 )
 from common.methods.teacher_logits import read_logits, write_logits

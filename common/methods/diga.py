@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common.data.transforms import stack_images
 from common.draws import generator
 from common.methods.diga_batches import pseudo_size, selftraining_batches, translator_batches, warmup_batches
 from common.methods.diga_settings import DigaSettings, PhaseSettings
 from common.methods.needs import need_data
-from common.methods.samples import stack_images, unlabelled_positions
+from common.methods.samples import unlabelled_positions
 from common.pseudo.centroids import stream_centroids, write_centroids
 from common.pseudo.folder import check_names, write_pseudo_label
 from common.stage import Stage, StageContext

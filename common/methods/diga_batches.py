@@ -9,8 +9,8 @@ import numpy as np
 
 from common.class_mixing import half_of_classes, label_edges, paste_masks
 from common.data.crops import Crop, accepted_crop, flip_and_crop
-from common.data.transforms import normalise, resize_label
-from common.methods.samples import Draws, stack_images, stack_labels
+from common.data.transforms import normalise, resize_label, stack_images
+from common.methods.samples import Draws, stack_labels
 from common.pseudo.centroids import read_centroids
 from common.pseudo.folder import read_pseudo_label
 from common.schedules import teacher_momentum
@@ -152,7 +152,7 @@ def translator_batches(context: StageContext) -> Callable[[int], Batch]:
     def batch(step: int) -> Batch:
         images, labels = zip(*batches.take(source, step, Views.labelled))
         return {
-            "source_image": stack_images(list(images)),
+            "source_image": stack_images(images),
             "source_edge": np.stack([label_edges(label) for label in labels]),
             "target_image": stack_images(batches.take(target, step, Views.image)),
         }
@@ -195,7 +195,7 @@ def selftraining_batches(context: StageContext, translated: bool, pseudo: str, c
         arrays, _, labels = _source(batches, source, step, translated)
         images, pseudo_labels = zip(*batches.take(target, step, read))
         arrays |= {
-            "target_image": stack_images(list(images)),
+            "target_image": stack_images(images),
             "target_label": stack_labels(list(pseudo_labels)),
             "target_strong": batches.strong(list(images), step, "target"),
             "target_mask": batches.masks(labels, step, "paste"),

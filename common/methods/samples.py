@@ -4,12 +4,14 @@ Every choice is drawn at its own position (``common.draws``), so a batch is a pu
 An image is (H, W, 3) uint8 RGB, a label (H, W) uint8 train ids with 255 ignored.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from common.colour import LabStatistics, lab_statistics, transfer
 from common.data.augment import augment
+from common.data.transforms import stack_images
 from common.draws import generator, shuffled, shuffled_whole
 from common.errors import UserError
 from common.pseudo.folder import read_pseudo_label
@@ -178,12 +180,7 @@ def unlabelled_positions(context: StageContext, without_labelled: bool) -> tuple
     return chosen
 
 
-def stack_images(images: list[np.ndarray]) -> np.ndarray:
-    """Return (N, 3, H, W) uint8 of N images (H, W, 3)."""
-    return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
-
-
-def stack_labels(labels: list[np.ndarray]) -> np.ndarray:
+def stack_labels(labels: Sequence[np.ndarray]) -> np.ndarray:
     """Return (N, H, W) int32 of N labels (H, W)."""
     return np.stack(labels).astype(np.int32)
 
@@ -191,4 +188,4 @@ def stack_labels(labels: list[np.ndarray]) -> np.ndarray:
 def stack(pairs: list[Pair], domain: str) -> Batch:
     """Return ``{domain}_image`` (N, 3, H, W) uint8 and ``{domain}_label`` (N, H, W) int32 of N pairs."""
     images, labels = zip(*pairs)
-    return {f"{domain}_image": stack_images(list(images)), f"{domain}_label": stack_labels(list(labels))}
+    return {f"{domain}_image": stack_images(images), f"{domain}_label": stack_labels(labels)}

@@ -20,7 +20,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from common.data.labels import ClassSet
 from common.data.torch_order import permutation
-from common.data.transforms import resize_image, resize_label
+from common.data.transforms import resize_image, resize_label, stack_images
 from common.errors import UserError
 from common.evaluate import read_ahead
 from common.pictures import coloured, fitted, sheet, write_png
@@ -112,7 +112,7 @@ class _Images:
             images = [next(ahead) for _ in some]
             if len({image.shape for image in images}) > 1:
                 raise UserError("method.pseudo.size is missing: the target's images differ in size")
-            yield some, np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
+            yield some, stack_images(images)
 
 
 def _probabilities(

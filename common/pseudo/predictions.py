@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from common.data.transforms import stack_images
 from common.evaluate import read_ahead
 from common.pseudo.produce import Predict, Predictions
 
@@ -51,4 +52,4 @@ def image_batches(dataset: Any, names: Sequence[str], size: int) -> Iterator[tup
 
 def _stacked(batch: list[tuple[str, np.ndarray]]) -> tuple[list[str], np.ndarray]:
     names, images = zip(*batch)
-    return list(names), np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
+    return list(names), stack_images(images)

@@ -2,7 +2,7 @@
 
 from ms_impl.methods.ape import Ape
 from ms_impl.methods.augkd import AnchorLearning, Distilled, MixupLearning
-from ms_impl.methods.datafree import DataFree
+from ms_impl.methods.augkd_datafree import DataFree
 from ms_impl.methods.ddm import RegionTeacher, SampleTeacher, Student
 from ms_impl.methods.diga import Distillation
 from ms_impl.methods.diga_selftraining import ConsensusTraining

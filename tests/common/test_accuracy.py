@@ -113,9 +113,17 @@ def test_examples_and_their_pictures(tmp_path) -> None:
 
 
 def test_captions_are_cut_to_the_width() -> None:
-    """A long name does not widen its tile; tiles of one size fill rows."""
+    """A long name does not widen its tile."""
     tile = captioned(np.zeros((10, 20, 3), np.uint8), [("a very long name of a class", (0, 0, 0))], 60)
-    assert tile.shape[1] == 60 and grid([tile] * 3, 2).shape[1] == 2 * 64 + 4
+    assert tile.shape[1] == 60
+
+
+def test_a_grid_lays_pictures_in_rows() -> None:
+    """Four white pixels between them and around; the last row may be short."""
+    tiles = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((3, 3, 3), np.uint8)
+    page = grid(tiles, 3)
+    assert page.shape == (2 * 7 + 4, 3 * 7 + 4, 3)
+    assert [page[top, left, 0] for top, left in ((4, 4), (4, 11), (11, 4), (11, 18), (3, 4))] == [0, 1, 3, 255, 255]
     with pytest.raises(ValueError, match="no pictures"):
         grid([], 2)
 

@@ -41,7 +41,7 @@ def hand_over(config: Config, backends: dict, trained: tuple[str, ...], stage: s
     """Train until the middle of a stage, convert the run, and end it on the other framework, running nothing twice.
 
     Args:
-        config: Every stage trains ``STEPS`` steps.
+        config: Of the run.
         backends: Both, by name.
         trained: The stages that train, in order.
         stage: Where the run is cut, one of them.
@@ -51,7 +51,9 @@ def hand_over(config: Config, backends: dict, trained: tuple[str, ...], stage: s
         The folder of the run that ended.
     """
     before, after, number = place / first, place / OTHER[first], trained.index(stage)
-    train(config, backends[first], before, stop_after=number * STEPS + HALF)
+    steps = {one.name: one.steps for one in stages(config)}
+    earlier = sum(steps[name] for name in trained[:number])
+    train(config, backends[first], before, stop_after=earlier + steps[stage] // 2)
     convert_folder(before, after)
     train(config, backends[OTHER[first]], after, resume=True)
     done = [checkpoint.read_json(after / f"stages/{name}/done.json")["backend"]["name"] for name in trained]

@@ -9,6 +9,8 @@ from pathlib import Path
 from common.data.toy_streets import ToyStreets, generate
 
 ROOT = Path(__file__).resolve().parents[2]
+VENV = os.environ.get("TWINDA_VENV", str(ROOT / ".venv"))
+LAUNCHERS = {"torch": "train_gpu.sh", "mindspore": "train_ascend.sh"}
 TINY = {
     "train.batch_size": 1,
     "train.log_every": 1,
@@ -27,7 +29,13 @@ def tiny_data(folder: Path) -> Path:
 
 
 def command(data: Path, out: Path, backend: str, *options: str, **changes: object) -> list[str]:
-    """Return the command line of a tiny run of ``ddm/toy``.
+    """Return the command line of a tiny run in one process; arguments as of ``tiny_run``."""
+    script = str(ROOT / "scripts" / "train.py")
+    return [sys.executable, script, "--backend", backend, *tiny_run(data, out, backend, *options, **changes)]
+
+
+def tiny_run(data: Path, out: Path, backend: str, *options: str, **changes: object) -> list[str]:
+    """Return the words behind ``train.py --backend B``, or behind a launcher, that mean a tiny run of ``ddm/toy``.
 
     Args:
         data: What ``tiny_data`` drew.
@@ -41,9 +49,12 @@ def command(data: Path, out: Path, backend: str, *options: str, **changes: objec
     keys |= {f"data.{role}.size": "[64,32]" for role in roots} | TINY
     keys |= {name.replace("__", "."): value for name, value in changes.items()}
     sets = [word for key, value in keys.items() for word in ("--set", f"{key}={value}")]
-    script = str(ROOT / "scripts" / "train.py")
-    eager = ("--compile", "off") if backend == "mindspore" else ()
-    return [sys.executable, script, "ddm/toy", "--backend", backend, *eager, "--out", str(out), *sets, *options]
+    return ["ddm/toy", *eager(backend), "--out", str(out), *sets, *options]
+
+
+def eager(backend: str) -> tuple[str, ...]:
+    """Return the option that spares a run of few steps the compilation of MindSpore's graphs."""
+    return ("--compile", "off") if backend == "mindspore" else ()
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -55,6 +66,20 @@ def train(data: Path, out: Path, backend: str, *options: str, **changes: object)
     """Run to the end and return the finished process, whatever its status."""
     words = command(data, out, backend, *options, **changes)
     return subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+
+
+def launch(backend: str, processes: int, log: Path, *words: str) -> subprocess.CompletedProcess:
+    """Run a training in several processes through the launcher that users call; whatever its status, it has ended.
+
+    Args:
+        backend: "torch" or "mindspore".
+        processes: How many.
+        log: Folder for what msrun's processes say.
+        words: Configuration and options, as for ``scripts/train.py`` without ``--backend``.
+    """
+    more = {"NPROC": str(processes), "MASTER_PORT": str(free_port()), "LOG_DIR": str(log), "TWINDA_VENV": VENV}
+    line = ["bash", str(ROOT / "scripts" / LAUNCHERS[backend]), *words]
+    return subprocess.run(line, cwd=ROOT, env=environment(**more), capture_output=True, text=True, check=False)
 
 
 def results(run: Path) -> dict[str, bytes]:

@@ -1,7 +1,5 @@
 """Two processes that see one image each do what one process does that sees both (BatchNorm frozen)."""
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,11 +9,9 @@ from common.backends import open_backend
 from common.data.labels import CITYSCAPES_LABELS
 from common.log import read_journal
 from tests.compare import assert_close
-from tests.e2e.runs import ROOT, command, environment, free_port, tiny_data, train
+from tests.e2e.runs import launch, tiny_data, tiny_run, train
 from tests.tolerances import GRADIENT
 
-VENV = os.environ.get("TWINDA_VENV", str(ROOT / ".venv"))
-LAUNCHERS = {"torch": "train_gpu.sh", "mindspore": "train_ascend.sh"}
 KNOWN = {label.id: min(label.train_id, 18) for label in CITYSCAPES_LABELS}  # no pixel ignored: every rank has as many
 SMOOTH = {
     "network__freeze_bn_stats": "true",
@@ -30,13 +26,6 @@ SMOOTH = {
 }
 
 
-def launch(data: Path, out: Path, backend: str) -> subprocess.CompletedProcess:
-    """Run two processes through the launcher that users call."""
-    _, _, config, _, _, *options = command(data, out, backend, "--stages", "baselines/*", **SMOOTH)
-    words = ["bash", str(ROOT / "scripts" / LAUNCHERS[backend]), config, *options]
-    more = {"NPROC": "2", "MASTER_PORT": str(free_port()), "LOG_DIR": str(out / "log"), "TWINDA_VENV": VENV}
-    return subprocess.run(words, cwd=ROOT, env=environment(**more), capture_output=True, text=True, check=False)
-
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["torch", "mindspore"])
 def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path, backend: str) -> None:
@@ -44,7 +33,8 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path, backend: str
     pytest.importorskip(backend)
     data = tiny_data(tmp_path / "data")
     one = train(data, tmp_path / "one", backend, "--stages", "baselines/*", **SMOOTH, train__batch_size=2)
-    two = launch(data, tmp_path / "two", backend)
+    words = tiny_run(data, tmp_path / "two", backend, "--stages", "baselines/*", **SMOOTH)
+    two = launch(backend, 2, tmp_path / "two" / "log", *words)
     assert (one.returncode, two.returncode) == (0, 0), one.stderr[-2000:] + two.stdout[-2000:] + two.stderr[-2000:]
 
     found = {}

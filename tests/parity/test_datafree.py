@@ -30,7 +30,6 @@ LATENTS = [array(name, SAMPLES, LATENT, scale=1.0) for name in ("restored", "lat
 WEIGHTS = np.linspace(0, 1, SAMPLES, dtype=np.float32)
 GAP = [array(name, 40, scale=0.5) for name in ("means", "variances")]
 LOSSES = {
-    "cross_entropies": lambda m, side: (lambda z: (m.cross_entropies(z, label(side)).sum(),), [array("z")]),
     "kl": lambda m, side: (lambda p, q: (m.kl_divergence(p, q, 4.0).sum(),), [array("p"), array("q")]),
     "kl-clipped": lambda m, side: (lambda p, q: (m.kl_divergence(p, q).sum(),), [array("p"), array("q", scale=20.0)]),
     "js": lambda m, side: (lambda p, q: (m.js_divergence(p, q, 2.0).sum(),), [array("p"), array("q")]),

@@ -64,6 +64,12 @@ def of_classes(name: str, *options, inputs: tuple[str, ...] = ("z",), scale: flo
     )
 
 
+def labelled_classes(side):
+    """Return the cross entropy of whole images, whatever the method."""
+    label = side.tensor(generator(3, "class").integers(0, 9, 6).astype(np.int32))
+    return lambda z: (side.module("class_losses").cross_entropies(z, label).sum(),), [whole("z")]
+
+
 def distilled_classes(temperature: float, scale: float):
     """Return S3D's distillation; the assistant's logits are a constant."""
     return lambda side: (
@@ -113,6 +119,7 @@ LOSSES = {
     "adversarial-mse": adversarial("mse"),
     "adversarial-bce": adversarial("bce"),
     "kl": distillation(),
+    "classes-cross_entropy": labelled_classes,
     "classes-distillation": distilled_classes(4.0, 3.0),
     "classes-distillation-sharp": distilled_classes(1.0, 8.0),
     "classes-confident": of_classes("confident_cross_entropy"),

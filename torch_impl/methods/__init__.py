@@ -2,7 +2,7 @@
 
 from torch_impl.methods.ape import Ape
 from torch_impl.methods.augkd import AnchorLearning, Distilled, MixupLearning
-from torch_impl.methods.datafree import DataFree
+from torch_impl.methods.augkd_datafree import DataFree
 from torch_impl.methods.ddm import RegionTeacher, SampleTeacher, Student
 from torch_impl.methods.diga import Distillation
 from torch_impl.methods.diga_selftraining import ConsensusTraining

@@ -1,6 +1,6 @@
 """The train steps of AuG-KD on data (Tang et al., ICLR 2024): anchors, mixtures, and plain distillation.
 
-Its stages are in ``common.methods.augkd``; learning without data is in ``datafree.py`` beside this file.
+Its stages are in ``common.methods.augkd``; learning without data is in ``augkd_datafree.py`` beside this file.
 """
 
 from collections.abc import Mapping, Sequence

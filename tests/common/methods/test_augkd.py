@@ -12,7 +12,7 @@ from common.data.roles import open_roles
 from common.errors import UserError
 from common.keeper import improves, order_of
 from common.methods import stages
-from common.methods.augkd_batches import picture_anchor, sheet
+from common.methods.augkd_batches import picture_anchor
 from common.methods.augkd_rules import curriculum, mixup_ratio
 from common.schedules import learning_rate
 from common.schema import OptimConfig
@@ -182,14 +182,6 @@ def test_losses_decide_before_accuracies() -> None:
     assert improves(
         order_of({"value": 5.0, "summary": {"top-3": 8.0}}), order_of({"value": 5.0, "summary": {"top-3": 7.0}})
     )
-
-
-def test_a_sheet_lays_pictures_in_rows() -> None:
-    images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 4, 4), np.uint8)
-    page = sheet(images, 3)
-    assert page.shape == (10, 16, 3)
-    assert (page[0, 0, 0], page[0, 6, 0], page[6, 0, 0]) == (0, 1, 3)
-    assert page[4, 0, 0] == 255
 
 
 @pytest.mark.parametrize("schedule", ["cosine_wave", "constant_after_third"])

@@ -67,14 +67,15 @@ def distillation(vector: Vector, backend) -> Iterator[Check]:
 
 def cross_entropy(vector: Vector, backend) -> Iterator[Check]:
     """Cross entropy over successive updates: the sum of all samples over their number."""
-    side, module, arrays = *_module(backend), vector.arrays
+    side, arrays = twin(backend.name), vector.arrays
+    each = side.module("class_losses").cross_entropies
     for case, meta in cases_of(vector):
         updates = range(len(meta["shapes"]))
         count, total = sum(len(arrays[f"{case}y{update}"]) for update in updates), 0.0
         for update in updates:
             labels = _labels(side, arrays[f"{case}y{update}"])
             given = arrays[f"{case}x{update}"]
-            (loss,), (grad,) = side.gradients(lambda x: (module.cross_entropies(x, labels).sum() / count,), given)  # noqa: B023
+            (loss,), (grad,) = side.gradients(lambda x: (each(x, labels).sum() / count,), given)  # noqa: B023
             total += loss
             yield close(f"{case}grad {update}", grad, arrays[f"{case}grad_x{update}"], GRADIENT)
         yield close(f"{case}loss", total, arrays[f"{case}loss"], GRADIENT)

@@ -1,17 +1,21 @@
 """Data vectors of DiGA: whole sample pipelines, the rule for source crops, label maps, colour operations, lists."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
 from common.class_mixing import IGNORED
+from common.data import lists
 from common.data.bdd import bdd_table
 from common.data.crops import accepted, accepted_crop, flip_and_crop
-from common.data.diga_lists import gta5_names, semi_split, synthia_names
 from common.data.labels import CLASS_SETS, cityscapes_table, synthia_table
 from common.data.mapillary import mapillary_table
+from common.data.roles import DATASETS
+from common.data.splits import labelled_split
 from common.data.transforms import normalise, resize_image, resize_label
-from common.schema import InputConfig
+from common.schema import DatasetConfig, InputConfig, SplitConfig
 from common.strong_colour import (
     JitterDraw,
     StrongDraw,
@@ -43,6 +47,7 @@ TABLES = {
 }
 SOURCES = ("gta5", "synthia")  # whose crops must show enough classes
 COLOUR = 1e-4
+LISTS = Path(lists.__file__).with_name("lists")  # which images DiGA's configurations name
 STEPS = 3  # roundings of Pillow between file and batch: first size, random size, crop
 
 
@@ -179,21 +184,32 @@ def _jitters(options: dict) -> list[JitterDraw | None]:
 
 
 def splits(vector: Vector, backend) -> Iterator[Check]:
-    """The lists of GTA5, SYNTHIA and the semi-supervised splits of Cityscapes."""
+    """Which images of GTA5 and SYNTHIA a run reads, given all names, and which of Cityscapes have labels."""
     content = vector.content
     gta5, synthia, semi = content["gta5"], content["synthia"], content["cityscapes_semi"]
     removed = {n for first, last in gta5["removed_inclusive_ranges"] for n in range(first, last + 1)}
-    numbers = (n for n in range(gta5["first"], gta5["last"] + 1) if n not in removed)
-    want = [gta5["name_format"] % number for number in numbers]
-    yield Check("gta5", np.array(gta5_names()), np.array(want), kind="exact")
+    files = [gta5["name_format"] % number for number in range(gta5["first"], gta5["last"] + 1)]
+    want = [name for number, name in enumerate(files, gta5["first"]) if number not in removed]
+    yield Check("gta5", _listed("gta5", files, LISTS / "gta5_removed.txt"), np.array(want), kind="exact")
     yield Check("gta5 kept", np.array(len(want)), np.array(gta5["kept"]), kind="exact")
     want = [synthia["name_format"] % number for number in range(synthia["first"], synthia["last"] + 1)]
-    yield Check("synthia", np.array(synthia_names()), np.array(want), kind="exact")
+    yield Check("synthia", _listed("synthia", want), np.array(want), kind="exact")
     half = [f"{name.split('_')[0]}/{name}_leftImg8bit.png" for name in semi["labelled_1_2"]]
+    target = sorted(half)  # in the order of a dataset
     for name, count in semi["counts"].items():
         share = int(name.removeprefix("1-"))
-        yield Check(f"semi {name}", np.array(semi_split(share)), np.array(half[:: share // 2]), kind="exact")
-        yield Check(f"semi {name} count", np.array(len(semi_split(share))), np.array(count), kind="exact")
+        section = SplitConfig(list=LISTS / "cityscapes_half.txt", every=share // 2)
+        got = [target[place] for place in labelled_split(section, target)]
+        yield Check(f"semi {name}", np.array(got), np.array(half[:: share // 2]), kind="exact")
+        yield Check(f"semi {name} count", np.array(len(got)), np.array(count), kind="exact")
+
+
+def _listed(layout: str, names: list[str], left_out: Path | None = None) -> np.ndarray:
+    """Return the names of a dataset whose list file holds these names."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "all.txt").write_text("\n".join(names))
+        config = DatasetConfig(layout=layout, root=folder, list="all.txt", left_out=left_out)
+        return np.array(DATASETS[layout](config, CLASS_SETS["cityscapes19"]).names)
 
 
 RUNNERS = {

@@ -1,6 +1,5 @@
 """Rung P5 for classification, and several processes: whole runs of S+T on class folders, by configuration alone."""
 
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,7 @@ from common.config import load_config
 from tests.compare import assert_close
 from tests.e2e.classes import write_config, write_data
 from tests.e2e.handover import OTHER, STEPS, compare, final, hand_over, train
-from tests.e2e.runs import ROOT, environment, free_port
-from tests.e2e.test_processes import LAUNCHERS, VENV
+from tests.e2e.runs import eager, launch
 from tests.tolerances import GRADIENT
 
 pytestmark = pytest.mark.slow
@@ -56,16 +54,8 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path, backend: str
         sections = {"network": network, "method": method, "baselines": []}
         sections["train"] = {"steps": 2, "checkpoint_every": 2, "batch_size": 4 // processes}
         config = write_config(tmp_path / "own.yaml", tmp_path / "data", **sections)
-        words = [
-            "bash",
-            str(ROOT / "scripts" / LAUNCHERS[backend]),
-            str(config),
-            "--out",
-            str(tmp_path / str(processes)),
-        ]
-        words += ["--compile", "off"] if backend == "mindspore" else []
-        more = {"NPROC": str(processes), "MASTER_PORT": str(free_port()), "LOG_DIR": str(tmp_path), "TWINDA_VENV": VENV}
-        done = subprocess.run(words, cwd=ROOT, env=environment(**more), capture_output=True, text=True, check=False)
+        words = (str(config), "--out", str(tmp_path / str(processes)), *eager(backend))
+        done = launch(backend, processes, tmp_path, *words)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         run = tmp_path / str(processes) / "own" / backend
         for stage in ("first", "second"):

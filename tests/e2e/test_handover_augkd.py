@@ -1,7 +1,6 @@
 """AuG-KD cut in each of its modules: resumed to the bit, handed over to the other framework, and in two processes."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,7 @@ from common.config import load_config
 from convert.folder import convert_folder
 from tests.e2e.classes import SIZE, write_config, write_data
 from tests.e2e.handover import OTHER, train
-from tests.e2e.runs import ROOT, environment
-from tests.e2e.test_processes import LAUNCHERS, VENV, free_port
+from tests.e2e.runs import eager, launch
 from tests.tolerances import GRADIENT
 
 pytestmark = pytest.mark.slow
@@ -161,11 +159,8 @@ def test_the_student_of_two_processes_is_that_of_one_with_twice_the_batch(root, 
     two = tmp_path / "own" / name
     shutil.copytree(whole[name], two)
     shutil.rmtree(two / "stages" / "mixup")
-    file = written(root, batch=2)
-    words = ["bash", str(ROOT / "scripts" / LAUNCHERS[name]), str(file), "--out", str(tmp_path), "--resume"]
-    words += ["--compile", "off"] if name == "mindspore" else []
-    more = {"NPROC": "2", "MASTER_PORT": str(free_port()), "LOG_DIR": str(tmp_path), "TWINDA_VENV": VENV}
-    done = subprocess.run(words, cwd=ROOT, env=environment(**more), capture_output=True, text=True, check=False)
+    words = (str(written(root, batch=2)), "--out", str(tmp_path), "--resume", *eager(name))
+    done = launch(name, 2, tmp_path, *words)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     marker = checkpoint.read_json(two / "stages/mixup/done.json")
     assert marker["inputs"] == checkpoint.read_json(whole[name] / "stages/mixup/done.json")["inputs"]

@@ -1,6 +1,6 @@
-"""Rung P5: a run begun on one framework, converted in the middle of a stage, continued on the other.
+"""Rung P5 for DDM: a run begun on one framework, converted in the middle of a stage, continued on the other.
 
-DDM with all its kinds of stages on drawn streets, smooth activations and average pooling. What is compared is the
+All its kinds of stages on drawn streets, smooth activations and average pooling. What is compared is the
 *change* of every parameter and running statistic since the start, in every stage.
 """
 

@@ -1,4 +1,4 @@
-"""Rung P4: the same run on both frameworks, through the entry points."""
+"""Rung P4 for DDM: the same run on both frameworks, through the entry points."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from common.backends import open_backend
 from common.config import load_config
 from common.data.roles import open_roles
-from common.methods.samples import stack_images
+from common.data.transforms import stack_images
 from common.tolerances import CURVE, PIXELS
 from convert.single import convert_file
 from tests.e2e.runs import tiny_data, train
