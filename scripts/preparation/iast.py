@@ -10,8 +10,8 @@ from common.config import load_config
 from common.data.iast_lists import LISTS
 from common.data.lists import write_json_list
 from common.errors import UserError
-from common.methods.iast_official import imported
 from common.pseudo.folder import write_whole
+from scripts.preparation.iast_official import imported
 
 
 def write_lists(options: argparse.Namespace) -> None:

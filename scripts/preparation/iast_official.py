@@ -11,7 +11,7 @@ from typing import Any
 
 from common.data.lists import read_list
 from common.errors import UserError
-from common.methods.iast_keys import OfficialFile, read_official
+from scripts.preparation.iast_keys import OfficialFile, read_official
 
 KINDS = {"Generalized_Segmentor": "source", "UDA_Segmentor": "warmup", "SL_UDA_Segmentor": "rounds"}
 LISTED = {"gtav_train.json": 24941, "SYNTHIA_train.json": 9400, "cityscapes_train.json": 2975, "bdd_train.json": 7000}

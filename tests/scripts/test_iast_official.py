@@ -10,8 +10,8 @@ import yaml
 from common.config import load_config
 from common.errors import UserError
 from common.methods import stages
-from common.methods.iast_official import imported
 from scripts.preparation.iast import write_config
+from scripts.preparation.iast_official import imported
 
 SETTINGS = {  # name -> source's class and list; batch, epochs, rate, ITER_VAL of every stage; of the warm-up alone
     "gta5_to_cityscapes_v100": (
