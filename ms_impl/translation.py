@@ -63,7 +63,7 @@ def edge_loss(translated: Tensor, images: Tensor, edges: Tensor) -> Tensor:
     Args:
         translated: (N, 3, H, W).
         images: (N, 3, H, W), the originals.
-        edges: (N, H, W), 1 at boundaries (``common.class_mixing.label_edges``), else 0.
+        edges: (N, H, W), 1 at boundaries (``common.data.class_mixing.label_edges``), else 0.
     Returns:
         () float32.
     """

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from common.colour import lab_statistics, transfer
+from common.data.colour import lab_statistics, transfer
 from common.draws import generator
 from common.pseudo.folder import write_whole
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from common.data.mixing import Sampler, draw_mask, mix
 from common.data.transforms import stack_images
 from common.errors import UserError
 from common.methods.needs import need_data
@@ -33,7 +34,6 @@ from common.methods.samples import (
     unlabelled_positions,
 )
 from common.methods.teacher_logits import read_logits, write_logits
-from common.mixing import Sampler, draw_mask, mix
 from common.pseudo.predictions import Predictor, predictions
 from common.pseudo.produce import PseudoSettings, write_pseudo_labels
 from common.schema import AugmentConfig, Fraction, Size, Strict

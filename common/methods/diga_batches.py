@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from common.class_mixing import half_of_classes, label_edges, paste_masks
+from common.data.class_mixing import half_of_classes, label_edges, paste_masks
 from common.data.crops import Crop, accepted_crop, flip_and_crop
+from common.data.strong_colour import StrongConfig, draw_strong, strong_view
 from common.data.transforms import normalise, resize_label, stack_images
 from common.methods.samples import Draws, stack_labels
 from common.pseudo.centroids import read_centroids
@@ -16,7 +17,6 @@ from common.pseudo.folder import read_pseudo_label
 from common.schedules import teacher_momentum
 from common.schema import Size
 from common.stage import Batch, StageContext
-from common.strong_colour import StrongConfig, draw_strong, strong_view
 
 
 class Views:

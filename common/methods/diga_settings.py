@@ -6,8 +6,8 @@ from typing import Literal
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from common.data.crops import Crop
+from common.data.strong_colour import StrongConfig
 from common.schema import Fraction, Size, Strict
-from common.strong_colour import StrongConfig
 
 Pair = tuple[NonNegativeInt, NonNegativeInt]  # images of low and of full resolution, a rank, a step
 

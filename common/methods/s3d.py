@@ -36,12 +36,11 @@ from common.methods.class_samples import (
 )
 from common.methods.needs import need_data
 from common.methods.s3d_memory import Memory
+from common.methods.s3d_rules import distillation_weight, pair_batches, ramp_start
 from common.methods.samples import Draws
 from common.methods.ssda import SsdaSettings
 from common.methods.supervised import supervised_stage
-from common.pairs import pair_batches
 from common.pseudo.margin import margin_labels, margins
-from common.ramp import distillation_weight, ramp_start
 from common.stage import Batch, Refresh, Stage, StageContext
 
 if TYPE_CHECKING:

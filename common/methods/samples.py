@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.colour import LabStatistics, lab_statistics, transfer
 from common.data.augment import augment
+from common.data.colour import LabStatistics, lab_statistics, transfer
 from common.data.transforms import stack_images
 from common.draws import generator, shuffled, shuffled_whole
 from common.errors import UserError

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.colour import lab_statistics, transfer
+from common.data.colour import lab_statistics, transfer
 from common.data.transforms import resize_image
 from common.data.translation import translate
 from common.errors import UserError

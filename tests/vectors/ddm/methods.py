@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from common import metrics
-from common.colour import lab_statistics, lab_to_rgb, match, rgb_to_lab, transfer
+from common.data.colour import lab_statistics, lab_to_rgb, match, rgb_to_lab, transfer
 from common.data.labels import CLASS_SETS
+from common.data.mixing import box_mask, cutmix_box, fixed_area_box, mix
 from common.data.transforms import resize_image
-from common.mixing import box_mask, cutmix_box, fixed_area_box, mix
 from common.pseudo import bdl, cbst
 from common.pseudo.produce import label_and_confidence
 from common.schedules import learning_rate

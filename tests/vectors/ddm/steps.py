@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from common.config import Config
-from common.mixing import Box, box_mask, mix
+from common.data.mixing import Box, box_mask, mix
 from common.schedules import learning_rate
 from tests.twins import Twin, twin
 from tests.vectors import Check, Vector

@@ -6,17 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from common.class_mixing import IGNORED
 from common.data import lists
 from common.data.bdd import bdd_table
+from common.data.class_mixing import IGNORED
 from common.data.crops import accepted, accepted_crop, flip_and_crop
 from common.data.labels import CLASS_SETS, cityscapes_table, synthia_table
 from common.data.mapillary import mapillary_table
 from common.data.roles import DATASETS
 from common.data.splits import labelled_split
-from common.data.transforms import normalise, resize_image, resize_label
-from common.schema import DatasetConfig, InputConfig, SplitConfig
-from common.strong_colour import (
+from common.data.strong_colour import (
     JitterDraw,
     StrongDraw,
     blend,
@@ -34,6 +32,8 @@ from common.strong_colour import (
     strong_operations,
     unnormalise_half,
 )
+from common.data.transforms import normalise, resize_image, resize_label
+from common.schema import DatasetConfig, InputConfig, SplitConfig
 from tests.vectors import Check, Vector
 from tests.vectors.diga.cases import cases
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from common.class_mixing import label_edges
+from common.data.class_mixing import label_edges
 from common.networks.translator import Vgg19Config
 from tests.twins import Twin, twin
 from tests.vectors import Check, Vector

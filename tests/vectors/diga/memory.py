@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from common.class_mixing import paste_masks
+from common.data.class_mixing import paste_masks
 from tests.twins import twin
 from tests.vectors import Check, Vector
 from tests.vectors.diga.cases import cases

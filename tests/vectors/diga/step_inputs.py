@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from common.class_mixing import paste_masks
 from common.config import Config, load_config
+from common.data.class_mixing import paste_masks
+from common.data.strong_colour import blend
 from common.data.transforms import normalise
 from common.schedules import teacher_momentum
-from common.strong_colour import blend
 from tests.reference.fill import fill
 from tests.twins import Twin
 from tests.vectors import Vector

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from common.class_mixing import label_edges
+from common.data.class_mixing import label_edges
 from convert.optimizer import split
 from tests.double import double_backend
 from tests.twins import Twin, twin

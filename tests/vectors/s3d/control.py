@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from common.pairs import pair_batches
+from common.methods.s3d_rules import distillation_weight, pair_batches, ramp, ramp_start
 from common.patience import Patience, due
 from common.pseudo.margin import margin_labels, margins, mean_margin
-from common.ramp import distillation_weight, ramp, ramp_start
 from common.schedules import learning_rate
 from common.schema import OptimConfig
 from tests.vectors import Check, Vector

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from common.config import Config
-from common.ramp import distillation_weight, ramp_start
+from common.methods.s3d_rules import distillation_weight, ramp_start
 from tests.twins import Twin
 from tests.vectors import Vector
 from tests.vectors.s3d.networks import network_config

@@ -7,7 +7,7 @@ import numpy as np
 
 from common.backends import installed
 from common.config import Config
-from common.ramp import ramp_start
+from common.methods.s3d_rules import ramp_start
 from common.schedules import learning_rate
 from tests.tolerances import FLOOR_FACTOR, FLOOR_SLACK
 from tests.twins import Twin, twin

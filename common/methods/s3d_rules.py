@@ -1,5 +1,10 @@
-"""Pairs of a labelled image and an unlabelled one that carries its class as pseudo-label (S3D's batch sampler)."""
+"""The rules of S3D that hold no tensor: pairs of images, and the weight of the distillation over time.
 
+A pair is a labelled image and an unlabelled one that carries its class as pseudo-label. The weight is a ramp that
+begins where the first stage's accuracy says.
+"""
+
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -7,6 +12,9 @@ import numpy as np
 from common.errors import UserError
 
 Choose = Callable[[int], int]  # number of candidates -> position of the chosen one
+LENGTH = 50_000  # steps until the weight is 1, whatever the length of the stage
+_NEVER_RAMPS = 100_000  # start of the ramp when the weight is 1 throughout
+_PER_ACCURACY = 1.5
 
 
 def pair_batches(
@@ -55,3 +63,26 @@ def pair_batches(
                 partners[batch, column] = fitting[choose(len(fitting))]
                 column += 1
     return chosen, partners
+
+
+def ramp(x: float, sharpness: float) -> float:
+    """Return ``2 / (1 + exp(-sharpness x)) - 1`` below 1, and 1 from there on; 0 at 0."""
+    return 1.0 if x >= 1.0 else 2.0 / (1.0 + math.exp(-sharpness * x)) - 1.0
+
+
+def ramp_start(accuracy: float, sharpness: float) -> int:
+    """Return the place on the ramp, in steps, at which the weight is about 1.5 times an accuracy.
+
+    Args:
+        accuracy: Of the network that a stage begins with, in percent.
+        sharpness: Of the ramp, larger than 0.
+    """
+    weight = _PER_ACCURACY * accuracy / 100.0
+    if weight >= 1.0:
+        return _NEVER_RAMPS
+    return int(-(LENGTH / sharpness) * math.log(2.0 / (1.0 + weight) - 1.0))
+
+
+def distillation_weight(start: int, step: int, sharpness: float) -> float:
+    """Return the weight of a step, counted from the beginning of the stage; ``start`` as from ``ramp_start``."""
+    return ramp((start + step) / LENGTH, sharpness)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from common.class_mixing import half_of_classes, paste_masks
+from common.data.class_mixing import half_of_classes, paste_masks
+from common.data.mixing import Box, box_mask, class_mask, cutmix_box, draw_mask, fixed_area_box, mix
 from common.draws import generator
-from common.mixing import Box, box_mask, class_mask, cutmix_box, draw_mask, fixed_area_box, mix
 
 LABEL = np.repeat(np.arange(8, dtype=np.uint8), 12).reshape(8, 12)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from common import colour
-from common.colour import LabStatistics, lab_statistics, lab_to_rgb, match, rgb_to_lab, transfer
+from common.data import colour
+from common.data.colour import LabStatistics, lab_statistics, lab_to_rgb, match, rgb_to_lab, transfer
 from common.draws import generator
 
 # a dark, a saturated, a grey and a white pixel lead; the rest is noise
