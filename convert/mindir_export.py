@@ -10,6 +10,7 @@ from common.draws import generator
 from common.errors import UserError
 from common.tolerances import LOGITS
 from convert.formats.files import published
+from convert.gap import relative_gap
 from convert.images import SHAPES, fixed_size
 from convert.subject import Subject, fill
 
@@ -106,6 +107,4 @@ def _gap(objective, content: bytes, count: int, height: int, width: int) -> floa
         path.write_bytes(content)
         got = nn.GraphCell(mindspore.load(str(path)))(mindspore.Tensor(images)).asnumpy()
     want = objective.logits(mindspore.Tensor(images)).asnumpy()
-    if got.shape != want.shape:
-        return float("inf")
-    return float(np.abs(got - want).max() / max(np.abs(want).max(), 1e-30))
+    return relative_gap(got, want)

@@ -16,6 +16,7 @@ from common.errors import UserError
 from common.run_folder import digest_of
 from common.tolerances import LOGITS_ONNX
 from convert.formats.files import published
+from convert.gap import relative_gap
 from convert.images import fixed_size, shapes
 from convert.subject import Subject, fill
 
@@ -72,9 +73,7 @@ def compare(objective, backend, runner, wanted: Sequence[tuple[int, int, int]]) 
         images = generator(0, "onnx", height, width).standard_normal((count, 3, height, width), np.float32)
         want = backend.numpy(objective.logits(backend.tensor(images)))
         (got,) = runner.run(None, {"images": images})
-        same = got.shape == want.shape
-        gap = float(np.abs(got - want).max() / max(np.abs(want).max(), 1e-30)) if same else float("inf")
-        result[f"{count}x{height}x{width}"] = gap
+        result[f"{count}x{height}x{width}"] = relative_gap(got, want)
     return result
 
 

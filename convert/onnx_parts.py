@@ -19,6 +19,7 @@ from common.networks.base import NetworkBase
 from common.networks.translator import CriticsConfig, TranslatorConfig, Vgg19Config
 from common.tolerances import LOGITS_ONNX
 from convert.formats.files import published
+from convert.gap import relative_gap
 from convert.onnx_export import exported, session, with_metadata
 from convert.parts import OWNERS
 from convert.subject import Subject
@@ -96,7 +97,7 @@ def export_part(subject: Subject, part: str, target: Path, opset: int) -> dict[s
     for count, (height, width) in enumerate(_SIDES, 1):
         arrays = drawn(shape, classes, count, height, width)
         want = _outputs(_network(subject, described, classes), arrays)
-        gaps = [_gap(*pair) for pair in zip(runner.run(None, arrays), want, strict=True)]
+        gaps = [relative_gap(*pair) for pair in zip(runner.run(None, arrays), want, strict=True)]
         checked[f"{count}x{height}x{width}"] = max(gaps)
     if not max(checked.values()) <= LOGITS_ONNX:
         gap = f"{max(checked.values()):.1e}, allowed are {LOGITS_ONNX:.0e}"
@@ -155,12 +156,6 @@ def _outputs(network, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
 def flat(outputs) -> list:
     """Return the tensors of nested tuples in order."""
     return [one for each in outputs for one in flat(each)] if isinstance(outputs, tuple) else [outputs]
-
-
-def _gap(got: np.ndarray, want: np.ndarray) -> float:
-    if got.shape != want.shape:
-        return float("inf")
-    return float(np.abs(got - want).max() / max(np.abs(want).max(), 1e-30))
 
 
 def _generator(described: NetworkBase, classes: int) -> Form:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tests.tolerances import FLOOR_FACTOR, FLOOR_SLACK
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -73,3 +75,18 @@ def assert_beside_noise(name: str, got, want, narrow, tol: float, factor: float)
     gap, noise, scale = np.abs(got - want).max(), np.abs(narrow - want).max(), max(np.abs(want).max(), 1e-30)
     MEASURED.append(Measured(float(gap / scale), float(tol + factor * noise / scale)))
     assert gap <= tol * scale + factor * noise, f"{name}: {gap / scale:.1e}, float32 itself {noise / scale:.1e}"
+
+
+def assert_within_floor(name: str, got, want, floor: float) -> None:
+    """Fail unless ||got - want|| <= FLOOR_FACTOR * floor + FLOOR_SLACK * ||want||: networks with kinks, which may flip.
+
+    Args:
+        name: What is compared; begins the message.
+        got: Any array.
+        want: Array of the same shape.
+        floor: Distance of PyTorch in float32 from itself in float64.
+    """
+    gap, scale = float(np.linalg.norm(got - want)), max(float(np.linalg.norm(want)), 1e-30)
+    bound = FLOOR_FACTOR * floor + FLOOR_SLACK * scale
+    MEASURED.append(Measured(gap / scale, bound / scale))
+    assert gap <= bound, f"{name}: {gap / scale:.1e}, torch {floor / scale:.1e}"

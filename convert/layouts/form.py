@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 
 from common.mobilenet import EFFICIENT, SHUFFLE_WIDTHS, efficientnet
-from convert.layouts.layout import Shapes
+from convert.layouts.layout import Shapes, numbered
 from convert.layouts.residual import depth, inner
 
 Form = dict[str, object]
@@ -52,7 +52,7 @@ def ssda(shapes: Shapes) -> Form:
 
 def mit(shapes: Shapes) -> Form:
     """Return that of a Mix Transformer; the encoder alone leaves the head to be drawn."""
-    counts = [_count(shapes, f"backbone.block{stage}.") for stage in (1, 2, 3, 4)]
+    counts = [numbered(shapes, f"backbone.block{stage}.") for stage in (1, 2, 3, 4)]
     result: Form = {"name": "mit", "depths": counts, "width": shapes["backbone.patch_embed1.proj.weight"][0]}
     for head, last in (("segformer", "decode_head.linear_pred"), ("daformer", "decode_head.conv_seg")):
         if f"{last}.weight" in shapes:
@@ -103,10 +103,6 @@ def hrnet_ocr(shapes: Shapes) -> Form:
     result: Form = {"name": "hrnet_ocr", "width": shapes["hrnet.transition_stage_1_2.0.0.weight"][0]}
     result["reverse_channels"] = True
     return result | ({} if any(key.startswith("ocrnet.") for key in shapes) else {"may_miss": ["ocrnet."]})
-
-
-def _count(shapes: Shapes, beginning: str) -> int:
-    return len({key[len(beginning) :].split(".")[0] for key in shapes if key.startswith(beginning)})
 
 
 def _text(value: object) -> str:

@@ -112,6 +112,11 @@ class Layout:
         return next((reason for beginning, reason in self.foreign if name.startswith(beginning)), None)
 
 
+def numbered(shapes: Shapes, beginning: str) -> int:
+    """Return how many parts a list of layers has: the different words behind ``beginning``, such as ``"layer1."``."""
+    return len({name[len(beginning) :].split(".")[0] for name in shapes if name.startswith(beginning)})
+
+
 def _swap(name: str, rules: tuple[tuple[str, str], ...]) -> str:
     for old, new in sorted(rules, key=lambda rule: -len(rule[0])):
         if name.startswith(old):

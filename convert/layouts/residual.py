@@ -1,6 +1,6 @@
 """Names and shapes of residual networks and of DeepLabV2 upon them, read off the file's own numbers."""
 
-from convert.layouts.layout import COUNTER, Shapes
+from convert.layouts.layout import COUNTER, Shapes, numbered
 
 _DEPTHS = {(1, 1, 1, 1): (1,), (2, 2, 2, 2): (1,), (3, 4, 6, 3): (1, 4), (3, 4, 23, 3): (4,), (3, 8, 36, 3): (4,)}
 _STAGES = (1, 2, 3, 4)
@@ -26,7 +26,7 @@ def backbone(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     Returns:
         Name -> shape, in PyTorch's order; that of ResNet-101 when the blocks make no known depth.
     """
-    counts = tuple(_count(shapes, f"layer{stage}.") for stage in _STAGES)
+    counts = tuple(numbered(shapes, f"layer{stage}.") for stage in _STAGES)
     wide = "layer1.0.conv3.weight" in shapes
     if (4 if wide else 1) not in _DEPTHS.get(counts, ()):
         counts, wide = (3, 4, 23, 3), True
@@ -65,7 +65,7 @@ def classifier(shapes: Shapes) -> dict[str, tuple[int, ...]]:
 def depth(shapes: Shapes) -> int:
     """Return the number of layers of a file's residual network: the convolutions of its blocks and two more."""
     convolutions = 3 if "layer1.0.conv3.weight" in shapes else 2
-    return convolutions * sum(_count(shapes, f"layer{stage}.") for stage in _STAGES) + 2
+    return convolutions * sum(numbered(shapes, f"layer{stage}.") for stage in _STAGES) + 2
 
 
 def inner(shapes: Shapes, width: int) -> tuple[int, int]:
@@ -92,7 +92,3 @@ def _block(
     if shortcut:
         result |= {f"{path}.downsample.0.weight": (outputs, inputs, 1, 1), **norm(f"{path}.downsample.1", outputs)}
     return result
-
-
-def _count(shapes: Shapes, beginning: str) -> int:
-    return len({name[len(beginning) :].split(".")[0] for name in shapes if name.startswith(beginning)})

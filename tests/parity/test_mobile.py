@@ -11,8 +11,8 @@ from common.methods.class_samples import dropout
 from common.methods.samples import Draws
 from common.networks.latent import AnchorConfig, EncoderConfig, GeneratorConfig
 from common.networks.mobile import EfficientNetConfig, MobileNetV2Config, MobileNetV3Config, ShuffleNetV2Config
-from tests.compare import assert_beside_noise, assert_close
-from tests.tolerances import FLOOR_FACTOR, FLOOR_SLACK, GRADIENT, LOGITS
+from tests.compare import assert_beside_noise, assert_close, assert_within_floor
+from tests.tolerances import FLOOR_FACTOR, GRADIENT, LOGITS
 from tests.twins import need_both, twin
 
 need_both()
@@ -94,8 +94,7 @@ def test_parameter_gradients_of_the_smooth_network_agree(name):
 def test_parameter_gradients_of_the_real_network_agree_to_the_noise_of_float32(name):
     """In evaluation mode, against PyTorch in float64: batch statistics would multiply what a flipped kink does."""
     for key, (want, got, torch32) in compared(name, training=False).items():
-        floor, gap, scale = (np.linalg.norm(x) for x in (torch32 - want, got - want, want))
-        assert gap <= FLOOR_FACTOR * floor + FLOOR_SLACK * scale, f"{key}: {gap / scale:.1e}, torch {floor / scale:.1e}"
+        assert_within_floor(key, got, want, float(np.linalg.norm(torch32 - want)))
 
 
 def compared(name: str, training: bool, smooth: bool = False) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
