@@ -75,23 +75,6 @@ def pad(pixels: np.ndarray, width: int, fill: int = 0) -> np.ndarray:
     return np.pad(pixels, [(width, width)] * 2 + [(0, 0)] * (pixels.ndim - 2), constant_values=fill)
 
 
-def flip_and_crop(image: np.ndarray, size: Size, top: int, left: int, mirrored: bool) -> np.ndarray:
-    """Return the training view of S3D's official code: mirrored or not, then cropped at (top, left)."""
-    return crop(flip(image) if mirrored else image, size, top, left)
-
-
-def pad_and_crop(image: np.ndarray, border: int, size: Size, top: int, left: int, mirrored: bool) -> np.ndarray:
-    """Return the training view of AuG-KD's official code: a black border, cropped at (top, left), then mirrored."""
-    cut = crop(pad(image, border), size, top, left)
-    return flip(cut) if mirrored else cut
-
-
-def _resize(pixels: np.ndarray, size: Size, method: Image.Resampling) -> np.ndarray:
-    if pixels.shape[:2] == (size[1], size[0]):
-        return pixels
-    return np.array(Image.fromarray(pixels).resize(tuple(size), method))
-
-
 def stack_images(images: Sequence[np.ndarray]) -> np.ndarray:
     """Return (N, 3, H, W) uint8 of N images (H, W, 3) of one size."""
     return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
@@ -110,3 +93,9 @@ def normalise(image: np.ndarray, config: InputConfig) -> np.ndarray:
     pixels = pixels.astype(np.float32) / np.float32(1.0 / config.scale)
     pixels = (pixels - np.array(config.mean, np.float32)) / np.array(config.std, np.float32)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _resize(pixels: np.ndarray, size: Size, method: Image.Resampling) -> np.ndarray:
+    if pixels.shape[:2] == (size[1], size[0]):
+        return pixels
+    return np.array(Image.fromarray(pixels).resize(tuple(size), method))

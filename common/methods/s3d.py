@@ -40,7 +40,7 @@ from common.methods.s3d_rules import distillation_weight, pair_batches, ramp_sta
 from common.methods.samples import Draws
 from common.methods.ssda import SsdaSettings
 from common.methods.supervised import supervised_stage
-from common.pseudo.margin import margin_labels, margins
+from common.pseudo.margin import margin_labels, mean_margin
 from common.stage import Batch, Refresh, Stage, StageContext
 
 if TYPE_CHECKING:
@@ -132,12 +132,16 @@ def refresh_labels(context: StageContext, predictor: Any, backend: Any, memory: 
     logits = target_logits(context, images, predictor, mine, step)
     threshold, start = now.threshold, now.ramp_start
     if step == 0:
-        total = backend.average({"margins": float(margins(logits).sum(dtype=np.float64))})["margins"] * context.world
-        threshold = np.array(total / len(images.dataset), np.float32)
+        threshold = np.array(mean_margin(logits, len(images.dataset), partial(_total, context, backend)))
         start = np.array(ramp_start(accuracy(context, predictor, backend), s3d.kd_lambda), np.int64)
     labels = np.zeros(len(images.dataset), np.int64)
     labels[list(mine)] = margin_labels(logits, float(threshold), s3d.alpha)
     return Memory(backend.total(labels), threshold, start, np.array(step, np.int64)).arrays()
+
+
+def _total(context: StageContext, backend: Any, part: float) -> float:
+    """Return the sum of a number over all ranks."""
+    return backend.average({"part": part})["part"] * context.world
 
 
 def write_labels(context: StageContext, predictor: Any) -> dict:

@@ -1,5 +1,7 @@
 """Pseudo-labels of whole images by the margin of their logits (S3D, WACV 2022)."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 REJECTED = -1
@@ -11,9 +13,15 @@ def margins(logits: np.ndarray) -> np.ndarray:
     return top[:, 1] - top[:, 0]
 
 
-def mean_margin(logits: np.ndarray) -> np.float32:
-    """Return the mean margin of images (N, C), rounded to float32; it is the threshold of a whole stage."""
-    return np.float32(margins(logits).astype(np.float64).mean())
+def mean_margin(logits: np.ndarray, images: int | None = None, total: Callable[[float], float] = float) -> np.float32:
+    """Return the mean margin of images, rounded to float32; it is the threshold of a whole stage.
+
+    Args:
+        logits: (N, C) of all images, or of those that fell to this rank.
+        images: How many images all ranks have together; None: N.
+        total: Adds a number up over the ranks.
+    """
+    return np.float32(total(float(margins(logits).sum(dtype=np.float64))) / (images or len(logits)))
 
 
 def margin_labels(logits: np.ndarray, threshold: float, alpha: float) -> np.ndarray:

@@ -10,14 +10,15 @@ from PIL import Image
 from common.accuracy import GUESSES, place_of_truth, ranked
 from common.config import Config
 from common.data.splits import parse_ratios, split_domains
-from common.data.transforms import normalise, pad_and_crop, resize_image
+from common.data.transforms import normalise, resize_image
 from common.keeper import improves, order_of
 from common.methods.augkd_rules import curriculum, mixup_ratio
 from common.schedules import learning_rate
-from common.schema import InputConfig, OptimConfig
+from common.schema import AugmentConfig, InputConfig, OptimConfig
 from tests.twins import twin
 from tests.vectors import Check, Vector
 from tests.vectors.augkd.reading import CIFAR, IMAGENET, cases_of, meta_of
+from tests.vectors.views import FLIP, prescribed_view
 
 PAD, ANY = 4, 10**9  # pixels of the border; steps of a stage whose schedule has a horizon of its own
 
@@ -31,7 +32,7 @@ def transforms(vector: Vector, backend) -> Iterator[Check]:
         image = resize_image(np.array(Image.fromarray(pixels).convert("RGB")), size, "bilinear")
         see = InputConfig(order="rgb", scale=1 / 255, **constants)
         row, column, mirrored = (int(value) for value in arrays[f"{case}ijflip"])
-        view = pad_and_crop(image, PAD, size, row, column, bool(mirrored))
+        view = prescribed_view(image, AugmentConfig(flip=FLIP, pad=PAD), row, column, bool(mirrored))
         yield Check(f"{case}train", normalise(view, see), arrays[f"{case}train"], 1e-5, "absolute")
         if f"{case}eval_norm" in arrays:
             yield Check(f"{case}eval", normalise(image, see), arrays[f"{case}eval_norm"], 1e-5, "absolute")

@@ -8,12 +8,13 @@ import numpy as np
 from common.accuracy import accuracy, correct, place_of_truth, ranked
 from common.data.labels import ClassSet
 from common.data.lists import folder_classes, parse_class_list
-from common.data.transforms import centre_crop, flip_and_crop, normalise, resize_image
+from common.data.transforms import centre_crop, normalise, resize_image
 from common.metrics import confusion
-from common.schema import InputConfig
+from common.schema import AugmentConfig, InputConfig
 from tests.twins import twin
 from tests.vectors import Check, Vector
 from tests.vectors.s3d.cases import cases
+from tests.vectors.views import FLIP, prescribed_view
 
 SIZE = (256, 256)
 FILTERS = ("nearest", "bicubic", "bilinear")
@@ -38,12 +39,13 @@ def preprocess(vector: Vector, backend: object) -> Iterator[Check]:
     config = InputConfig(order="rgb", scale=1 / 255, mean=mean, std=std)
     for case, arrays in cases(vector):
         crop = (int(arrays["crop"]),) * 2
+        augmented = AugmentConfig(flip=FLIP, crop=crop)
         for method in FILTERS:
             if f"resized_{method}_s8" not in arrays:
                 continue
             resized = resize_image(arrays["image"], SIZE, method)
             yield Check(f"{case} {method}", resized[::8, ::8], arrays[f"resized_{method}_s8"], PIXEL, "absolute")
-            seen = flip_and_crop(resized, crop, int(arrays["top"]), int(arrays["left"]), bool(arrays["flip"]))
+            seen = prescribed_view(resized, augmented, int(arrays["top"]), int(arrays["left"]), bool(arrays["flip"]))
             for name, view in (("train", seen), ("test", centre_crop(resized, crop))):
                 got = normalise(view, config)[:, ::8, ::8]
                 yield Check(f"{case} {method} {name}", got, arrays[f"{name}_{method}_s8"], TENSOR, "absolute")
