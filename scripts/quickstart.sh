@@ -16,6 +16,7 @@ while [ $# -gt 0 ]; do
     case $1 in
         --task) task=${2:-}; shift ;;
         --task=*) task=${1#--task=} ;;
+        -h | --help) sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "$root/scripts/quickstart.sh"; exit 0 ;;
         *) echo "quickstart: unknown argument '$1'; usage: quickstart.sh [--task segmentation|classification]" >&2; exit 2 ;;
     esac
     shift || true

@@ -12,6 +12,12 @@ frameworks=${TWINDA_FRAMEWORKS:-mindspore torch}
 
 fail() { echo "setup: $*" >&2; exit 2; }
 
+case ${1:-} in
+    '') ;;
+    -h | --help) sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 0 ;;
+    *) fail "takes no arguments but --help; got '$1'" ;;
+esac
+
 for name in $frameworks; do
     case $name in mindspore | torch) ;; *) fail "TWINDA_FRAMEWORKS: unknown framework '$name'; known: mindspore torch" ;; esac
 done

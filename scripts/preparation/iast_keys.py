@@ -1,6 +1,6 @@
 """The keys of IAST's official configuration files (``code/sseg/models/default.py``), their defaults, and one file read.
 
-The authors' code (Mei et al., ECCV 2020) has one YAML file a stage; ``scripts.preparation.iast_official`` makes one
+The authors' code (Mei et al., ECCV 2020) has one YAML file a stage; ``iast_official.py`` beside this file makes one
 configuration of them.
 """
 
