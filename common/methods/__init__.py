@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from common.methods.augkd import AugKD
 from common.methods.baselines import baseline_stages
 from common.methods.ddm import DDM
-from common.methods.diga import Diga
+from common.methods.diga import DiGA
 from common.methods.iast import IAST
 from common.methods.s3d import S3D
 from common.methods.ssda import Ape, Ent, Mme
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 METHODS = {
     "augkd": AugKD,
     "ddm": DDM,
-    "diga": Diga,
+    "diga": DiGA,
     "iast": IAST,
     "supervised": Supervised,
     "ent": Ent,

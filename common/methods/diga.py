@@ -21,7 +21,7 @@ import numpy as np
 from common.data.transforms import stack_images
 from common.draws import generator
 from common.methods.diga_batches import pseudo_size, selftraining_batches, translator_batches, warmup_batches
-from common.methods.diga_settings import DigaSettings, PhaseSettings
+from common.methods.diga_settings import DiGASettings, PhaseSettings
 from common.methods.needs import need_data
 from common.methods.samples import unlabelled_positions
 from common.pseudo.centroids import stream_centroids, write_centroids
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from common.config import Config
 
 
-class Diga:
+class DiGA:
     """The stages of DiGA."""
 
-    Settings = DigaSettings
+    Settings = DiGASettings
     TASKS = ("segmentation",)
 
     @staticmethod
@@ -125,22 +125,22 @@ def _round(config: Config, number: int, before: str, frozen: dict[str, str]) -> 
         name=f"{name}/selftrain",
         title=f"DiGA, self-training, round {number}",
         objective="diga_selftraining",
-        steps=method.selftrain.steps or config.train.steps,
+        steps=method.self_training.steps or config.train.steps,
         batches=partial(
             selftraining_batches, translated=method.setting == "uda", pseudo=pseudo.name, centroids=own
         ),
         start=before,
         frozen={**frozen, "teacher": f"{before}:teacher"},
         reads=(pseudo.name, own),
-        settings=_settings(method, "selftrain"),
-        changes=_changes(method.selftrain),
+        settings=_settings(method, "self_training"),
+        changes=_changes(method.self_training),
     )
     return [pseudo, *([centroids] if fresh else []), train]
 
 
-def _settings(method: DigaSettings, phase: str) -> dict[str, Any]:
+def _settings(method: DiGASettings, phase: str) -> dict[str, Any]:
     """Return what a stage depends on: everything but the other phases and the number of rounds."""
-    others = {"translator", "warmup", "selftrain", "rounds"} - {phase}
+    others = {"translator", "warmup", "self_training", "rounds"} - {phase}
     return method.model_dump(mode="json", exclude=others)
 
 

@@ -80,7 +80,7 @@ class Batches:
     """What the batches of all stages of a run share."""
 
     def __init__(self, context: StageContext, phase: str) -> None:
-        """Prepare; reads no image. ``phase`` is ``"translator"``, ``"warmup"`` or ``"selftrain"``."""
+        """Prepare; reads no image. ``phase`` is ``"translator"``, ``"warmup"`` or ``"self_training"``."""
         self.context, self.config, self.method = context, context.config, context.config.method
         self.phase, self.draws = getattr(self.method, phase), Draws(context.config.seed, context.stage)
         known = set(context.data.labelled)
@@ -102,7 +102,7 @@ class Batches:
 
     def take(self, views: tuple[Views, Views], step: int, read: Callable[[Views, int], object]) -> list:
         """Return this rank's samples of a step, low resolution first."""
-        counts = self.phase.batch
+        counts = self.phase.batch_size
         return [read(view, p) for view, n in zip(views, counts) for p in self.context.positions(step, n)]
 
     def strong(self, images: list[np.ndarray], step: int, domain: str) -> np.ndarray:
@@ -137,7 +137,7 @@ class Batches:
         self, name: str, indices: Sequence[int] | None, sizes: tuple[Size | None, Size | None], crop: Crop, rule: bool
     ) -> tuple[Views, Views]:
         steps = (self.phase.steps or self.config.train.steps) * self.context.world
-        kinds = zip(("low", "full"), sizes, self.phase.batch)
+        kinds = zip(("low", "full"), sizes, self.phase.batch_size)
         return tuple(Views(self.context, f"{name} {k}", indices, s, crop, rule, n * steps) for k, s, n in kinds)
 
     def _sizes(self, role: str) -> tuple[Size | None, Size | None]:
@@ -184,7 +184,7 @@ def selftraining_batches(context: StageContext, translated: bool, pseudo: str, c
         pseudo: Stage that wrote the offline labels.
         centroids: Stage that wrote the first centroids.
     """
-    batches = Batches(context, "selftrain")
+    batches = Batches(context, "self_training")
     source, target = batches.source(batches.phase.source_crop), batches.target(batches.phase.target_crop)
     folder, full = context.folders[pseudo], pseudo_size(context)
 
@@ -200,6 +200,8 @@ def selftraining_batches(context: StageContext, translated: bool, pseudo: str, c
             "target_strong": batches.strong(list(images), step, "target"),
             "target_mask": batches.masks(labels, step, "paste"),
         }
+        if batches.phase.target_bn_pass:
+            arrays["target_seen"] = arrays["target_image"]
         if step == 0:
             arrays |= read_centroids(context.folders[centroids])
         return arrays | batches.noise(len(images), step, "teacher", "student", "mixed", "target")

@@ -16,7 +16,7 @@ class TranslatorSettings(Strict):
     """The image translator of ``setting: uda``."""
 
     steps: PositiveInt = 50_000
-    batch: Pair = (1, 1)
+    batch_size: Pair = (1, 1)
     width: PositiveInt = 64  # channels at full size
     hand_on: PositiveInt | None = None  # step whose weights the method uses; None: the last
     weights: tuple[Path, ...] = ()  # files with enc_s.* and dec_s2t.*, instead of the stage that trains them
@@ -36,7 +36,7 @@ class PhaseSettings(Strict):
     """Warm-up, and what self-training has as well."""
 
     steps: PositiveInt | None = 80_000  # None: train.steps
-    batch: Pair = (1, 2)
+    batch_size: Pair = (1, 2)
     lambda_distil: NonNegativeFloat = 0.5
     strong: StrongConfig = StrongConfig()
     source_crop: Crop = "resized"
@@ -46,19 +46,21 @@ class PhaseSettings(Strict):
     freeze_bn_stats: bool | None = None  # whether BatchNorm keeps its running statistics; None: network.freeze_bn_stats
 
 
-class SelftrainStrong(StrongConfig):
+class SelfTrainingStrong(StrongConfig):
     """Strong views in self-training: less of the augmented image."""
 
     beta: Fraction = 0.3
 
 
-class SelftrainSettings(PhaseSettings):
+class SelfTrainingSettings(PhaseSettings):
     """Self-training: options of the warm-up with defaults of its own."""
 
-    batch: Pair = (2, 1)
+    batch_size: Pair = (2, 1)
     lambda_distil: NonNegativeFloat = 0.25
-    strong: SelftrainStrong = SelftrainStrong()
+    strong: SelfTrainingStrong = SelfTrainingStrong()
     target_crop: Crop = "resized"
+    # un-augmented target images move the student's BatchNorm, as in warm-up; in the code only mixed ones do
+    target_bn_pass: bool = False
 
 
 class CentroidSettings(Strict):
@@ -70,7 +72,7 @@ class CentroidSettings(Strict):
     recompute: bool = False  # anew before every round, instead of once
 
 
-class DigaSettings(Strict):
+class DiGASettings(Strict):
     """Every deviation of the released code from its paper, and every defect that changes numbers, is an option."""
 
     name: Literal["diga"] = "diga"
@@ -83,11 +85,11 @@ class DigaSettings(Strict):
     crop: Size = (896, 512)  # (width, height)
     translator: TranslatorSettings = TranslatorSettings()
     warmup: PhaseSettings = PhaseSettings()
-    selftrain: SelftrainSettings = SelftrainSettings()
+    self_training: SelfTrainingSettings = SelfTrainingSettings()
     centroids: CentroidSettings = CentroidSettings()
     lambda_main: NonNegativeFloat = 1.0  # weight of the cross entropy
     lambda_aux: NonNegativeFloat = 0.1  # weight of an auxiliary classifier's terms, where the network has one
-    scale: NonNegativeFloat = 0.5  # weight of the distillation from the mixed view; 0.25 for SYNTHIA
+    lambda_reverse: NonNegativeFloat = 0.5  # of the distillation from the mixed view to the original; 0.25 for SYNTHIA
     seg_loss: Literal["ce", "ohem"] = "ce"  # ohem for SYNTHIA
     ce_normalise: Literal["all", "valid"] = "all"  # all: ignored pixels count in the mean, so few labels weigh little
     ohem_threshold: Fraction = 0.7
@@ -103,10 +105,10 @@ class DigaSettings(Strict):
     target_bn_pass: bool | None = None  # target images move BatchNorm in warm-up; None: not for ``dg``, which is honest
 
     @model_validator(mode="after")
-    def _some_images_and_steps(self) -> "DigaSettings":
-        for name in ("translator", "warmup", "selftrain"):
-            if not sum(getattr(self, name).batch):
-                raise ValueError(f"{name}.batch: at least one image of either resolution is needed")
+    def _some_images_and_steps(self) -> "DiGASettings":
+        for name in ("translator", "warmup", "self_training"):
+            if not sum(getattr(self, name).batch_size):
+                raise ValueError(f"{name}.batch_size: at least one image of either resolution is needed")
         if (self.translator.hand_on or 0) > self.translator.steps:
             raise ValueError("translator.hand_on: no such step; the translator has fewer (translator.steps)")
         return self

@@ -37,7 +37,7 @@ METHODS = {  # configuration -> what makes it short, and the stages that it trai
     ),
     "diga/toy_semi": (
         [
-            *("data.labelled.count=3", "method.warmup.steps=2", "method.selftrain.steps=2", "method.crop=[64,32]"),
+            *("data.labelled.count=3", "method.warmup.steps=2", "method.self_training.steps=2", "method.crop=[64,32]"),
             *("method.source_low=null", "method.source_full=null"),
             *("method.target_low=[48,32]", "method.target_full=[64,32]"),
         ],

@@ -30,7 +30,7 @@ def config(tmp_path_factory) -> Config:
     smooth += ["network.head_channels=8", "network.groups=4"]
     # a rate at which the backbone moves by more than its weights' last digits; the heads, whose gradients are larger
     optim = ["optim.name=sgd", "optim.lr=10.0", "optim.head_lr_mult=0.05", f"train.checkpoint_every={STEPS}"]
-    phases = [f"method.{phase}={{steps: {STEPS}, batch: [1, 1]}}" for phase in ("warmup", "selftrain")]
+    phases = [f"method.{phase}={{steps: {STEPS}, batch_size: [1, 1]}}" for phase in ("warmup", "self_training")]
     return load_config("diga/toy_semi", [*small, *smooth, *optim, *phases, "method.centroids.momentum=0.1"])
 
 

@@ -16,7 +16,7 @@ from torch_impl.nets import NETWORKS
 )
 def test_backbones_are_repeated_and_heads_are_not(network, once):
     """The stem twice, four shortcuts four times, the 99 convolutions of the blocks of ResNet-101 three times."""
-    config = load_config("diga/gta5", [f"network={{name: {network}}}"])
+    config = load_config("diga/gta5_to_cityscapes", [f"network={{name: {network}}}"])
     with torch.device("meta"):
         module = NETWORKS[network](config.network, 19)
     names = [name for name, one in module.named_parameters() if one.requires_grad]

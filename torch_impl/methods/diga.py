@@ -205,5 +205,5 @@ class Distillation(Objective):
         teacher, student = upsample(teacher, size), upsample(student, size)
         if self.options.distil_mask:
             mask = (label != IGNORED).float()
-            return masked_symmetric_distillation(teacher, student, mask, self.options.scale)
-        return symmetric_distillation(teacher, student, self.options.scale)
+            return masked_symmetric_distillation(teacher, student, mask, self.options.lambda_reverse)
+        return symmetric_distillation(teacher, student, self.options.lambda_reverse)

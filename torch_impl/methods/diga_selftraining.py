@@ -28,7 +28,7 @@ class ConsensusTraining(Distillation):
         counts: (C,) float32, its updates so far.
     """
 
-    PHASE = "selftrain"
+    PHASE = "self_training"
 
     def __init__(
         self, config: Any, backend: Any, frozen: Mapping[str, Mapping[str, np.ndarray]] | None = None

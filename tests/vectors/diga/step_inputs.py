@@ -14,15 +14,16 @@ from tests.twins import Twin
 from tests.vectors import Vector
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "diga"
-REPEATS = load_config("diga/gta5").optim.repeats  # the official optimizer's lists
+REPEATS = load_config("diga/gta5_to_cityscapes").optim.repeats  # the official optimizer's lists
 
 
 def configuration(vector: Vector, network: dict, classes: int) -> Config:
     """Return the configuration that a vector's parameters describe."""
     params = vector.params
     phase = {"lambda_distil": params.get("lambda_distil", 0.5), "strong": {"beta": params.get("beta", 0.4)}}
-    method = {"name": "diga", "scale": params.get("scale", 0.5), "lambda_aux": params.get("lambda_aux", 0.1)}
-    method |= {"warmup": phase, "selftrain": phase, "centroids": {"momentum": params.get("centroid_momentum", 1e-4)}}
+    method = {"name": "diga", "lambda_reverse": params.get("scale", 0.5), "lambda_aux": params.get("lambda_aux", 0.1)}
+    method |= {"warmup": phase, "self_training": phase}
+    method |= {"centroids": {"momentum": params.get("centroid_momentum", 1e-4)}}
     if "ohem" in str(params) or "syn" in vector.stem:  # the official SYNTHIA scripts know no other loss
         method |= {"seg_loss": "ohem"}
     weights = {"adv": "adversarial", "cyc": "cycle", "seg_edge": "edge", "percep": "perceptual", "self": "self"}
