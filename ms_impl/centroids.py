@@ -38,7 +38,7 @@ def class_means(feature: Tensor, logits: Tensor, label: Tensor | None = None) ->
         logits: (N, K, h, w); a pixel belongs to the class of its largest logit, the first one on ties.
         label: (N, h, w) integers; a pixel counts only where its label is that class. None: every pixel counts.
     Returns:
-        (N, K, D) float32 and (N, K) bool: at least 5 pixels, and elements that do not sum to exactly 0.
+        (N, K, D) float32 and (N, K) bool: whether at least 5 pixels show the class.
     """
     classes = logits.shape[1]
     mask = one_hot(logits.argmax(axis=1), classes)[:, :classes]
@@ -47,13 +47,15 @@ def class_means(feature: Tensor, logits: Tensor, label: Tensor | None = None) ->
     mask, flat = _flattened(mask), _flattened(feature.astype(mindspore.float32))
     counts = mask.sum(axis=2)
     means = ops.matmul(mask, flat.swapaxes(1, 2)) / ops.maximum(counts, 1.0).expand_dims(2)
-    return means, ops.logical_and(counts >= _FEWEST, means.sum(axis=2) != 0)
+    return means, counts >= _FEWEST
 
 
 def follow_centroids(
     centroids: Tensor, counts: Tensor, means: Tensor, valid: Tensor, momentum: float | None, mean_below: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Return the centroids after one update an image and class, images in order.
+
+    A vector whose elements sum to exactly 0 changes nothing, as in the official code.
 
     Args:
         centroids: (K, D).
@@ -63,8 +65,9 @@ def follow_centroids(
         momentum: m of the moving average ``(1 - m) * c + m * v``; None: the mean ``(c * n + v) / (n + 1)``.
         mean_below: A class with fewer updates takes the mean in any case.
     """
+    some = ops.logical_and(valid, means.sum(axis=2) != 0)
     for index in range(means.shape[0]):
-        vectors, counted = means[index], valid[index]
+        vectors, counted = means[index], some[index]
         mean = (centroids * counts.expand_dims(1) + vectors) / (counts.expand_dims(1) + 1.0)
         moved = mean if momentum is None else (1.0 - momentum) * centroids + momentum * vectors
         moved = ops.where((counts < mean_below).expand_dims(1), mean, moved)

@@ -38,7 +38,7 @@ def class_means(feature: Tensor, logits: Tensor, label: Tensor | None = None) ->
         logits: (N, K, h, w); a pixel belongs to the class of its largest logit, the first one on ties.
         label: (N, h, w) integers; a pixel counts only where its label is that class. None: every pixel counts.
     Returns:
-        (N, K, D) float32 and (N, K) bool: at least 5 pixels, and elements that do not sum to exactly 0.
+        (N, K, D) float32 and (N, K) bool: whether at least 5 pixels show the class.
     """
     classes = logits.shape[1]
     mask = one_hot(logits.argmax(dim=1), classes)[:, :classes]
@@ -48,13 +48,15 @@ def class_means(feature: Tensor, logits: Tensor, label: Tensor | None = None) ->
     mask = mask.flatten(2).to(flat.dtype)
     counts = mask.sum(dim=2)
     means = mask @ flat.transpose(1, 2) / counts.clamp(min=1.0).unsqueeze(2)
-    return means, torch.logical_and(counts >= _FEWEST, means.sum(dim=2) != 0)
+    return means, counts >= _FEWEST
 
 
 def follow_centroids(
     centroids: Tensor, counts: Tensor, means: Tensor, valid: Tensor, momentum: float | None, mean_below: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Return the centroids after one update an image and class, images in order.
+
+    A vector whose elements sum to exactly 0 changes nothing, as in the official code.
 
     Args:
         centroids: (K, D).
@@ -64,7 +66,7 @@ def follow_centroids(
         momentum: m of the moving average ``(1 - m) * c + m * v``; None: the mean ``(c * n + v) / (n + 1)``.
         mean_below: A class with fewer updates takes the mean in any case.
     """
-    for vectors, counted in zip(means.unbind(0), valid.unbind(0)):
+    for vectors, counted in zip(means.unbind(0), torch.logical_and(valid, means.sum(dim=2) != 0).unbind(0)):
         mean = (centroids * counts.unsqueeze(1) + vectors) / (counts.unsqueeze(1) + 1.0)
         moved = mean if momentum is None else (1.0 - momentum) * centroids + momentum * vectors
         moved = torch.where((counts < mean_below).unsqueeze(1), mean, moved)

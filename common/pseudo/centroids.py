@@ -14,6 +14,8 @@ _MOST = 3000  # counts stop there, and the mean becomes a slow moving average
 def stream_centroids(found: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
     """Return the running means of class vectors; memory does not grow with the number of images.
 
+    A vector whose elements sum to exactly 0 does not count, as in the official code.
+
     Args:
         found: For some images at a time their class means (N, C, D) float32 and which count, (N, C) bool.
     Returns:
@@ -25,7 +27,7 @@ def stream_centroids(found: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str
     for means, valid in found:
         if centroids is None:
             centroids, counts = np.zeros(means.shape[1:], np.float32), np.zeros(means.shape[1], np.float32)
-        for vectors, here in zip(means, valid):
+        for vectors, here in zip(means, valid & (means.sum(axis=2) != 0)):
             share = counts[here, None]
             centroids[here] = (centroids[here] * share + vectors[here]) / (share + 1)
             counts[here] = np.minimum(counts[here] + 1, _MOST)

@@ -86,11 +86,12 @@ def test_centroids_follow_image_after_image(side, momentum, mean_below):
     centroids, counts = rng.standard_normal((4, 3)).astype(np.float32), np.array([0, 2, 2999, 3000], np.float32)
     means, valid = rng.standard_normal((3, 4, 3)).astype(np.float32), rng.random((3, 4)) < 0.6
     valid[:, 3], valid[:, 0] = True, [False, True, True]
+    means[1, 3] = 0.0  # moves nothing, though it is valid
     given = (side.tensor(one) for one in (centroids, counts, means, valid))
     got, numbers = map(side.numpy, side.module("centroids").follow_centroids(*given, momentum, mean_below))
     want, many = centroids.astype(np.float64), counts.astype(np.float64)
     for image in range(3):
-        for number in np.flatnonzero(valid[image]):
+        for number in np.flatnonzero(valid[image] & means[image].any(axis=1)):
             own = 1 / (many[number] + 1) if momentum is None or many[number] < mean_below else momentum
             want[number] += own * (means[image, number] - want[number])
             many[number] = min(many[number] + 1, 3000)

@@ -224,8 +224,9 @@ def test_a_crop_is_cut_or_stretched_and_labels_go_along():
 def test_centroids_are_the_means_of_what_counts(tmp_path):
     rng = np.random.default_rng(1)
     means, valid = rng.standard_normal((7, 3, 4)).astype(np.float32), rng.random((7, 3)) > 0.4
-    valid[:, 2] = False
+    valid[:, 2], valid[3, 0], means[3, 0] = False, True, 0.0  # nothing of class 2; a vector of zeros
     memory = stream_centroids((means[i : i + 2], valid[i : i + 2]) for i in range(0, 7, 2))
+    valid[3, 0] = False
     for number in range(2):
         np.testing.assert_allclose(memory["centroids"][number], means[valid[:, number], number].mean(axis=0), rtol=1e-5)
     assert memory["counts"].tolist() == valid.sum(axis=0).tolist()

@@ -42,7 +42,7 @@ def centroid_update(vector: Vector, backend) -> Iterator[Check]:
         momentum = None if params["mode"] == "mean" else params["momentum"]
         for number, vector_in in zip(arrays["ids"], arrays["vectors"]):
             means, valid = np.zeros_like(arrays["centroids_in"])[None], np.zeros((1, len(arrays["counts_in"])), bool)
-            means[0, number], valid[0, number] = vector_in, vector_in.sum() != 0
+            means[0, number], valid[0, number] = vector_in, True
             one = (side.tensor(means), side.tensor(valid), momentum, 100 if params.get("start_mean") else 0)
             centroids, counts = side.module("centroids").follow_centroids(centroids, counts, *one)
         yield Check(f"{case} centroids", side.numpy(centroids), arrays["centroids_out"], MEMORY)
