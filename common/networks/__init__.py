@@ -1,6 +1,7 @@
 """The section ``network`` of a configuration: one file a family, told apart by ``name``.
 
-The networks themselves are in ``torch_impl/nets`` and ``ms_impl/nets``, in tables under the same names.
+The networks themselves are in ``torch_impl/nets`` and ``ms_impl/nets``, in tables under the same names; what both
+share of them, their layers in numbers, is in ``residual_layers.py``, ``mobile_layers.py`` and ``mit.py``.
 """
 
 from functools import reduce
@@ -9,7 +10,6 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Tag
 
-from common.mobilenet import EFFICIENT
 from common.networks.base import NetworkBase
 from common.networks.deeplabv2 import DeepLabV2Config
 from common.networks.deeplabv2_efficientnet import DeepLabV2EfficientNetConfig
@@ -17,6 +17,7 @@ from common.networks.deeplabv2_se import DeepLabV2SEConfig
 from common.networks.hrnet_ocr import HRNetOCRConfig
 from common.networks.mit import MitConfig
 from common.networks.mobile import EfficientNetConfig, MobileNetV2Config, MobileNetV3Config, ShuffleNetV2Config
+from common.networks.mobile_layers import EFFICIENT
 from common.networks.plain import AlexNetConfig, VGG16Config
 from common.networks.resnet import ResNetConfig
 

@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import PositiveFloat
 
-from common.mobilenet import DROP_PATH, EFFICIENT, Compound, MobileBlock, efficientnet
 from common.networks.base import NetworkBase
 from common.networks.mobile import path_rates
+from common.networks.mobile_layers import DROP_PATH, EFFICIENT, Compound, MobileBlock, efficientnet
 from common.schema import Fraction
 
 
@@ -34,7 +34,7 @@ class DeepLabV2EfficientNetConfig(NetworkBase):
         return EFFICIENT[self.variant]._replace(**{key: value for key, value in own.items() if value is not None})
 
     def layout(self) -> tuple[int, list[list[MobileBlock]], int]:
-        """Return what ``common.mobilenet.efficientnet`` does of the encoder."""
+        """Return what ``common.networks.mobile_layers.efficientnet`` does of the encoder."""
         return efficientnet(self.form, self.output_stride)
 
     def path_rates(self) -> list[float]:

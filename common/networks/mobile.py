@@ -5,8 +5,16 @@ from typing import Literal
 import numpy as np
 from pydantic import PositiveFloat
 
-from common.mobilenet import DROP_PATH, EFFICIENT, Compound, MobileBlock, efficientnet, mobilenet_v2, mobilenet_v3
 from common.networks.base import NetworkBase
+from common.networks.mobile_layers import (
+    DROP_PATH,
+    EFFICIENT,
+    Compound,
+    MobileBlock,
+    efficientnet,
+    mobilenet_v2,
+    mobilenet_v3,
+)
 from common.schema import Fraction
 
 

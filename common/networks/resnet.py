@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import PositiveInt, ValidationInfo, field_validator
 
 from common.networks.classifier import ClassifierBase
-from common.residual import expansion
+from common.networks.residual_layers import expansion
 
 
 class ResNetConfig(ClassifierBase):

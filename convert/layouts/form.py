@@ -7,7 +7,7 @@ Every function takes our names and shapes of a file.
 import json
 from collections.abc import Callable, Mapping
 
-from common.mobilenet import EFFICIENT, SHUFFLE_WIDTHS, efficientnet
+from common.networks.mobile_layers import EFFICIENT, SHUFFLE_WIDTHS, efficientnet
 from convert.layouts.layout import Shapes, numbered
 from convert.layouts.residual import depth, inner
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from common.mobilenet import MobileBlock
+from common.networks.mobile_layers import MobileBlock
 from convert.layouts import form
 from convert.layouts.layout import Layout, Shapes
 from convert.layouts.residual import classifier

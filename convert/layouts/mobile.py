@@ -1,6 +1,6 @@
 """torchvision's further mobile networks: MobileNetV2, EfficientNet-B0 to B7, ShuffleNetV2."""
 
-from common.mobilenet import EFFICIENT, SHUFFLE_UNITS, SHUFFLE_WIDTHS, efficientnet, mobilenet_v2
+from common.networks.mobile_layers import EFFICIENT, SHUFFLE_UNITS, SHUFFLE_WIDTHS, efficientnet, mobilenet_v2
 from convert.layouts import form
 from convert.layouts.layout import Layout, Shapes
 from convert.layouts.residual import norm

@@ -1,17 +1,17 @@
 """torchvision's ImageNet weights, the canonical names of our backbones."""
 
-from common import mobilenet
+from common.networks import mobile_layers
 from convert.layouts import form
 from convert.layouts.layout import Layout, Shapes
 from convert.layouts.residual import classifier, norm
 
-SMALL, LARGE = (mobilenet.mobilenet_v3(size)[1] for size in ("small", "large"))  # their blocks
+SMALL, LARGE = (mobile_layers.mobilenet_v3(size)[1] for size in ("small", "large"))  # their blocks
 
 
 def mobilenet_v3(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     """Return what MobileNetV3, small or large as the file's own names say, holds."""
     size = "large" if f"features.{len(LARGE) + 1}.0.weight" in shapes else "small"
-    stem, blocks, wide, hidden = mobilenet.mobilenet_v3(size)
+    stem, blocks, wide, hidden = mobile_layers.mobilenet_v3(size)
     result = {"features.0.0.weight": (stem, 3, 3, 3), **norm("features.0.1", stem)}
     for number, block in enumerate(blocks, 1):
         result |= _block(f"features.{number}.block", block)
@@ -22,7 +22,7 @@ def mobilenet_v3(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     return {**result, "classifier.3.weight": (classes, hidden), "classifier.3.bias": (classes,)}
 
 
-def _block(path: str, block: mobilenet.MobileBlock) -> dict[str, tuple[int, ...]]:
+def _block(path: str, block: mobile_layers.MobileBlock) -> dict[str, tuple[int, ...]]:
     """Return what one inverted residual block holds."""
     result, index, wide, small = {}, 0, block.expanded, block.squeezed
     if wide != block.inputs:

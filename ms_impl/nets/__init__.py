@@ -2,8 +2,8 @@
 
 from mindspore.nn import Cell as Network
 
-from common.mobilenet import EFFICIENT
 from common.networks import NetworkConfig
+from common.networks.mobile_layers import EFFICIENT
 from ms_impl.nets.alexnet import AlexNet
 from ms_impl.nets.deeplabv2 import DeepLabV2
 from ms_impl.nets.deeplabv2_efficientnet import DeepLabV2EfficientNet

@@ -3,7 +3,7 @@
 from mindspore import Tensor, nn
 
 from common.networks.deeplabv2 import DeepLabV2Config
-from common.residual import expansion
+from common.networks.residual_layers import expansion
 from ms_impl.nets.blocks import PyramidPooling, SpatialChannelExcitation
 from ms_impl.nets.layers import conv
 from ms_impl.nets.resnet import ResNet

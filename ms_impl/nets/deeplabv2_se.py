@@ -7,7 +7,7 @@ from typing import Any
 
 from mindspore import Tensor, nn, ops
 
-from common.residual import expansion, stages
+from common.networks.residual_layers import expansion, stages
 from ms_impl.nets.layers import conv, group_norm, linear
 from ms_impl.nets.noise import channel_dropout
 from ms_impl.nets.recompute import run_block

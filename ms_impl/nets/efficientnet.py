@@ -2,8 +2,8 @@
 
 from mindspore import Tensor, nn
 
-from common.mobilenet import Compound, MobileBlock, efficientnet
 from common.networks.mobile import EfficientNetConfig
+from common.networks.mobile_layers import Compound, MobileBlock, efficientnet
 from ms_impl.nets.classifier import drop
 from ms_impl.nets.convnorm import Layers, SqueezeExcitation
 from ms_impl.nets.layers import linear

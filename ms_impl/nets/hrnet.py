@@ -4,7 +4,7 @@ from typing import Any
 
 from mindspore import Tensor, nn, ops
 
-from common.residual import Block
+from common.networks.residual_layers import Block
 from ms_impl.losses import upsample
 from ms_impl.nets.recompute import run_block
 from ms_impl.nets.resnet import ACTIVATIONS, BasicBlock, Bottleneck, batch_norm, convolution

@@ -2,8 +2,8 @@
 
 from mindspore import Tensor, nn
 
-from common.mobilenet import MobileBlock, mobilenet_v2
 from common.networks.mobile import MobileNetV2Config
+from common.networks.mobile_layers import MobileBlock, mobilenet_v2
 from ms_impl.nets.classifier import drop
 from ms_impl.nets.convnorm import Layers
 from ms_impl.nets.layers import linear

@@ -2,8 +2,8 @@
 
 from mindspore import Tensor, nn
 
-from common.mobilenet import NORMS, MobileBlock, mobilenet_v3
 from common.networks.mobile import MobileNetV3Config
+from common.networks.mobile_layers import NORMS, MobileBlock, mobilenet_v3
 from ms_impl.nets.classifier import drop
 from ms_impl.nets.convnorm import Layers, SqueezeExcitation
 from ms_impl.nets.layers import linear

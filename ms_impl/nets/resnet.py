@@ -5,8 +5,8 @@ from typing import Any
 from mindspore import Tensor, nn, ops
 
 from common.networks.deeplabv2 import DeepLabV2Config
+from common.networks.residual_layers import Block, expansion, pool_padding, stages
 from common.networks.resnet import ResNetConfig
-from common.residual import Block, expansion, pool_padding, stages
 from ms_impl.nets.layers import conv, softplus
 from ms_impl.nets.norms import IBN, batch_norm
 from ms_impl.nets.recompute import run_block
@@ -85,7 +85,7 @@ class Bottleneck(nn.Cell):
 
 
 class StemPool(nn.Cell):
-    """3x3 pooling with stride 2 in the four official forms (``common.residual.pool_padding``)."""
+    """3x3 pooling with stride 2 in the four official forms (``common.networks.residual_layers.pool_padding``)."""
 
     def __init__(self, mode: str, kind: str) -> None:
         super().__init__()

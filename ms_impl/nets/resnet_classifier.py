@@ -2,8 +2,8 @@
 
 from mindspore import Tensor, nn
 
+from common.networks.residual_layers import expansion
 from common.networks.resnet import ResNetConfig
-from common.residual import expansion
 from ms_impl.nets.classifier import Classifier
 from ms_impl.nets.layers import linear
 from ms_impl.nets.recompute import run_block

@@ -2,8 +2,8 @@
 
 from mindspore import Tensor, nn, ops
 
-from common.mobilenet import SHUFFLE_UNITS, SHUFFLE_WIDTHS
 from common.networks.mobile import ShuffleNetV2Config
+from common.networks.mobile_layers import SHUFFLE_UNITS, SHUFFLE_WIDTHS
 from ms_impl.nets.convnorm import Layers
 from ms_impl.nets.layers import linear
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from common.draws import generator
-from common.mobilenet import EFFICIENT, efficientnet
 from common.networks.deeplabv2_efficientnet import DeepLabV2EfficientNetConfig
 from common.networks.mobile import EfficientNetConfig
+from common.networks.mobile_layers import EFFICIENT, efficientnet
 from convert.layouts import LAYOUTS, guess
 from tests.compare import assert_close
 from tests.tolerances import LOGITS

@@ -3,8 +3,8 @@
 import torch
 from torch.nn import Module as Network
 
-from common.mobilenet import EFFICIENT
 from common.networks import NetworkConfig
+from common.networks.mobile_layers import EFFICIENT
 from torch_impl.nets.alexnet import AlexNet
 from torch_impl.nets.deeplabv2 import DeepLabV2
 from torch_impl.nets.deeplabv2_efficientnet import DeepLabV2EfficientNet

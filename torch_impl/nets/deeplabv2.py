@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from common.networks.deeplabv2 import DeepLabV2Config
-from common.residual import expansion
+from common.networks.residual_layers import expansion
 from torch_impl.nets.blocks import PyramidPooling, SpatialChannelExcitation
 from torch_impl.nets.layers import conv
 from torch_impl.nets.resnet import ResNet

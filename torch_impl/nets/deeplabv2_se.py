@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from common.residual import expansion, stages
+from common.networks.residual_layers import expansion, stages
 from torch_impl.nets.layers import conv, group_norm, linear
 from torch_impl.nets.noise import channel_dropout
 from torch_impl.nets.recompute import run_block

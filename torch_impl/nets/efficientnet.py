@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from common.mobilenet import Compound, MobileBlock, efficientnet
 from common.networks.mobile import EfficientNetConfig
+from common.networks.mobile_layers import Compound, MobileBlock, efficientnet
 from torch_impl.nets.classifier import drop
 from torch_impl.nets.convnorm import Layers, SqueezeExcitation
 from torch_impl.nets.layers import linear

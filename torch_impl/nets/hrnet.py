@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from common.residual import Block
+from common.networks.residual_layers import Block
 from torch_impl.losses import upsample
 from torch_impl.nets.recompute import run_block
 from torch_impl.nets.resnet import ACTIVATIONS, BasicBlock, Bottleneck, batch_norm, convolution

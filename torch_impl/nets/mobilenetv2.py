@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from common.mobilenet import MobileBlock, mobilenet_v2
 from common.networks.mobile import MobileNetV2Config
+from common.networks.mobile_layers import MobileBlock, mobilenet_v2
 from torch_impl.nets.classifier import drop
 from torch_impl.nets.convnorm import Layers
 from torch_impl.nets.layers import linear

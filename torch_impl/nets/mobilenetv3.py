@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from common.mobilenet import NORMS, MobileBlock, mobilenet_v3
 from common.networks.mobile import MobileNetV3Config
+from common.networks.mobile_layers import NORMS, MobileBlock, mobilenet_v3
 from torch_impl.nets.classifier import drop
 from torch_impl.nets.convnorm import Layers, SqueezeExcitation
 from torch_impl.nets.layers import linear

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.networks.deeplabv2 import DeepLabV2Config
+from common.networks.residual_layers import Block, expansion, pool_padding, stages
 from common.networks.resnet import ResNetConfig
-from common.residual import Block, expansion, pool_padding, stages
 from torch_impl.nets.layers import conv, softplus
 from torch_impl.nets.norms import IBN, batch_norm
 from torch_impl.nets.recompute import run_block
@@ -87,7 +87,7 @@ class Bottleneck(nn.Module):
 
 
 class StemPool(nn.Module):
-    """3x3 pooling with stride 2 in the four official forms (``common.residual.pool_padding``)."""
+    """3x3 pooling with stride 2 in the four official forms (``common.networks.residual_layers.pool_padding``)."""
 
     def __init__(self, mode: str, kind: str) -> None:
         super().__init__()

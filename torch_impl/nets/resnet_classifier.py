@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
+from common.networks.residual_layers import expansion
 from common.networks.resnet import ResNetConfig
-from common.residual import expansion
 from torch_impl.nets.classifier import Classifier
 from torch_impl.nets.layers import linear
 from torch_impl.nets.recompute import run_block

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from common.mobilenet import SHUFFLE_UNITS, SHUFFLE_WIDTHS
 from common.networks.mobile import ShuffleNetV2Config
+from common.networks.mobile_layers import SHUFFLE_UNITS, SHUFFLE_WIDTHS
 from torch_impl.nets.convnorm import Layers
 from torch_impl.nets.layers import linear
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from common.names import added, to_canonical, translate
 from common.networks.deeplabv2 import DeepLabV2Config
-from common.residual import DEPTHS
+from common.networks.residual_layers import DEPTHS
 from tests.twins import Twin, twin
 from tests.vectors import Check, Vector
 

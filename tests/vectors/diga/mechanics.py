@@ -7,7 +7,7 @@ from importlib import import_module
 import numpy as np
 
 from common.metrics import confusion, iou, overall
-from common.residual import Block
+from common.networks.residual_layers import Block
 from common.schedules import learning_rate, teacher_momentum
 from common.schema import OptimConfig
 from tests.twins import Twin, twin

@@ -10,7 +10,7 @@ from common.names import translate
 from common.networks.deeplabv2_se import DeepLabV2SEConfig
 from common.networks.hrnet_ocr import HRNetOCRConfig
 from common.networks.mit import DEPTHS, MitConfig
-from common.residual import DEPTHS as RESIDUAL_DEPTHS
+from common.networks.residual_layers import DEPTHS as RESIDUAL_DEPTHS
 from tests.twins import Twin, twin
 from tests.vectors import Check, Vector
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from common.networks.deeplabv2 import DeepLabV2Config
 from common.networks.output_discriminator import OutputDiscriminatorConfig
-from common.residual import DEPTHS
+from common.networks.residual_layers import DEPTHS
 from convert.layouts.iast import DISCRIMINATOR, IAST
 from convert.layouts.layout import Layout
 from tests.reference.fill import fill

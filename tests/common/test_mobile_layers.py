@@ -7,8 +7,8 @@ import pytest
 
 from common.methods.class_samples import dropout
 from common.methods.samples import Draws
-from common.mobilenet import EFFICIENT, divisible, efficientnet, mobilenet_v2, mobilenet_v3
 from common.networks.mobile import EfficientNetConfig, MobileNetV3Config, ShuffleNetV2Config
+from common.networks.mobile_layers import EFFICIENT, divisible, efficientnet, mobilenet_v2, mobilenet_v3
 
 
 def test_channels_are_rounded_to_multiples_of_eight_and_never_down_by_a_tenth():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.residual import DEPTHS, pool_padding, stages
+from common.networks.residual_layers import DEPTHS, pool_padding, stages
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
