@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from fnmatch import fnmatch
+from fnmatch import filter as filter_names
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +44,23 @@ class Engine:
     def run(self, wanted: str = "*") -> None:
         """Bring every stage whose name matches ``wanted`` to its end; what is finished and unchanged is passed over.
 
+        Args:
+            wanted: Patterns of the shell (``round1/*``), separated by commas.
+
         Raises:
-            UserError: If a loss is not finite, a stage that a wanted one needs is not finished, nothing matches
-                ``wanted``, or the disk refuses.
+            UserError: If a loss is not finite, a stage that a wanted one needs is not finished, a pattern of
+                ``wanted`` fits nothing, or the disk refuses.
             Stopped: If the process was asked to stop; a stage in training has been saved.
         """
-        if not any(fnmatch(name, wanted) for name in self.stages):
-            raise UserError(f"--stages {wanted}: no such stage; the stages are: {', '.join(self.stages)}")
+        chosen = {pattern: filter_names(self.stages, pattern) for pattern in wanted.split(",")}
+        for pattern, names in chosen.items():
+            if not names:
+                raise UserError(f"--stages {pattern}: no such stage; the stages are: {', '.join(self.stages)}")
         on_writer(self.backend, lambda: self.folder.write_plan({s.name: s.title for s in self.stages.values()}))
         with self.stop:
             for number, stage in enumerate(self.stages.values(), 1):
-                title, asked_for = f"[{number}/{len(self.stages)}] {stage.name}", fnmatch(stage.name, wanted)
+                title = f"[{number}/{len(self.stages)}] {stage.name}"
+                asked_for = any(stage.name in names for names in chosen.values())
                 missing = [name for name in stage.upstream() if name not in self.outputs]
                 if missing and asked_for:
                     raise UserError(f"{stage.name} needs {', '.join(missing)}, not finished with these settings")

@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="another seed; the run goes to OUT/NAME/BACKEND-seedN")
     parser.add_argument("--resume", action="store_true", help="go on with the run in its folder")
     parser.add_argument("--overwrite", action="store_true", help="remove the run in its folder and begin anew")
-    parser.add_argument("--stages", default="*", metavar="PATTERN", help="only stages of this name, such as 'round1/*'")
+    parser.add_argument("--stages", default="*", metavar="PATTERN,...", help="only these stages, as 'round1/*'")
     parser.add_argument("--dry-run", action="store_true", help="print config and plan, check data, do one step")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ascend")
     parser.add_argument("--compile", default="auto", choices=("auto", "on", "off"), help="compile steps to graphs")

@@ -72,7 +72,8 @@ def test_only_the_stages_asked_for(tmp_path: Path) -> None:
     assert run(tmp_path, wanted="teacher").steps_run == STEPS
     assert run(tmp_path, wanted="st*").steps_run == STEPS
     with pytest.raises(UserError, match="no such stage; the stages are: teacher, student, labels, again"):
-        run(tmp_path, wanted="round1")
+        run(tmp_path, wanted="teacher,round1")
+    assert run(tmp_path, wanted="teacher,labels,student").steps_run == 0
     assert run(tmp_path).steps_run == STEPS
 
 
