@@ -7,7 +7,7 @@ The official code divides both by the number of classes once more than the paper
 import torch
 from torch import Tensor
 
-from torch_impl.losses import IGNORED, likelihood_loss, valid_pixels
+from torch_impl.losses import IGNORED, likelihood_loss, softmax, valid_pixels
 from torch_impl.numerics import exp, log_softmax
 
 
@@ -58,6 +58,20 @@ def ignored_entropy(logits: Tensor, label: Tensor, empty: str = "zero") -> Tenso
         empty: What no ignored pixel gives: ``"zero"``, without gradient, or ``"nan"`` with one of NaN.
     """
     return _entropy(log_softmax(logits), label, empty)
+
+
+def ignored_consistency(logits: Tensor, teacher: Tensor, label: Tensor, empty: str = "zero") -> Tensor:
+    """Cross entropy under another network's probabilities q on pixels without label (HIAST; Zhu et al., TPAMI 2025).
+
+    ``-1 / (C |I|) * sum over I of sum_c q_c log p_c``: the official code divides by C here too.
+
+    Args:
+        logits, label: As for ``pseudo_label_loss``.
+        teacher: (N, C, H, W) logits of that network, constants.
+        empty: What no ignored pixel gives: ``"zero"``, without gradient, or ``"nan"`` with one of NaN.
+    """
+    crossed = (softmax(teacher.detach()) * log_softmax(logits)).sum(dim=1)
+    return -_mean(crossed, label == IGNORED, empty) / logits.shape[1]
 
 
 def _likelihood(log_p: Tensor, label: Tensor, empty: str) -> Tensor:

@@ -7,10 +7,12 @@
 
 G is held fixed while M trains on its labels. Where the paper and the authors' code differ the code counts, as a rule
 of this page: what is an option has the recommended form as its default, ``_official.yaml`` the code's own.
-Not built: what the authors' later HIAST adds (copies of rare classes pasted into images, consistency with an averaged
-network where labels are ignored), and BasePredictor behind DeepLabV2, which no file of theirs asks for. It doubles the
-size of the logits and fills the rest of the image with zeros, so it is a tested block (``nets/blocks.py``) and no
-choice of a configuration.
+What the authors' later HIAST adds (Zhu et al., TPAMI 2025) is off by default: ``self_training.copy_paste`` lays copies
+of hard classes over the images, ``self_training.lambda_consistency`` has an averaged network teach where there is no
+label, and label for the next round; ``gta5_to_cityscapes_hiast.yaml`` switches both on. Which classes are hard is told
+by the confidence of the pseudo-labels: a round holds it fixed, where the authors let it follow the training.
+Not built: BasePredictor behind DeepLabV2, which no file of theirs asks for. It doubles the size of the logits and fills
+the rest of the image with zeros, so it is a tested block (``nets/blocks.py``) and no choice of a configuration.
 
 What a stage computes: ``torch_impl/methods/iast.py``, ``ms_impl/methods/iast.py``.
 """
@@ -19,17 +21,18 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from common.copy_paste import CopyPasteConfig
 from common.data.sized_crop import SizedCropConfig
 from common.errors import UserError
 from common.methods.iast_batches import self_training_batches, source_batches, warmup_batches
 from common.methods.needs import need_data
 from common.networks.output_discriminator import OutputDiscriminatorConfig
 from common.pseudo.instance import InstanceSettings, instance_labels
-from common.schema import OptimConfig, Size, Strict
+from common.schema import Fraction, OptimConfig, Size, Strict
 from common.stage import Stage
 
 if TYPE_CHECKING:
@@ -74,6 +77,11 @@ class SelfTrainingSettings(TrainingSettings):
     lambda_ignored: NonNegativeFloat = 3.0  # R_i: entropy where there is none
     lambda_source: NonNegativeFloat = 0.0  # 0: source images are not even read
     empty_region: Literal["zero", "nan"] = "zero"  # a loss over no pixel; nan as in the official code
+
+    copy_paste: CopyPasteConfig | None = None  # HIAST: copies of hard classes; needs pseudo.bank
+    lambda_consistency: NonNegativeFloat = 0.0  # HIAST, 0.5 there: the averaged network teaches where there is no label
+    teacher_momentum: Fraction = 0.999  # of the averaged network, when it teaches
+    strong_operations: Annotated[int, Field(ge=0, le=8)] = 3  # of eight, half happen: the strong view
 
 
 class RoundSettings(TrainingSettings):
@@ -121,13 +129,16 @@ class IAST:
         """Return source, warmup, and pseudo and train of every round.
 
         Raises:
-            UserError: If the configuration has no source or no target, or weights that ``begin`` needs are missing.
+            UserError: If the configuration has no source or no target, or what an option needs is missing.
         """
         iast = config.method
         without = iast.begin == "self_training" and not iast.self_training.lambda_source
         need_data(config, "method iast", *(() if without else ("source",)), "target")
         if iast.begin != "source" and config.network.weights is None:
             raise UserError(f"{config.name}: method.begin: {iast.begin} starts from network.weights; name the file")
+        if iast.self_training.copy_paste and not (iast.pseudo.bank or iast.pseudo.folder):
+            wanted = "the images that are remembered of each class, such as 500"
+            raise UserError(f"{config.name}: method.self_training.copy_paste needs method.pseudo.bank, {wanted}")
         if iast.begin == "self_training":
             return [*imported(config), *rounds(config, "model", "generator")]
         before = [] if iast.begin == "warmup" else [source_stage(config)]
@@ -190,19 +201,20 @@ def rounds(config: Config, model: str, generator: str) -> list[Stage]:
         options |= {"crop_source"} if iast.self_training.lambda_source else set()
         train = Stage(
             name=f"round{number}/train",
-            title=f"self-training, round {number}",
+            title=f"{_called(training)}, round {number}",
             objective="iast_self_training",
             steps=steps,
             batches=partial(self_training_batches, labels=labels.name, size=own.size or iast.pseudo.size),
             start=model,
             reads=(labels.name,),
             settings={**_options(config, options), "self_training": training.model_dump(mode="json")},
-            seed=1000 * number,
-            changes=_changes(config, training, iast.bn),
+            changes=_taught(_changes(config, training, iast.bn), training),
             snapshots=(snapshot,) if earlier else (),
         )
         stages += [labels, train]
-        model, generator = f"{train.name}@last", f"{train.name}@{snapshot if earlier else 'last'}"
+        # The weights that a stage hands on are the averaged ones where there are any: G's. M goes on as it was.
+        part = ":model" if training.lambda_consistency else ""
+        model, generator = f"{train.name}@last{part}", f"{train.name}@{snapshot if earlier else 'last'}"
     return stages
 
 
@@ -244,6 +256,18 @@ def _changes(config: Config, training: TrainingSettings, bn: str) -> dict[str, d
     }
     evaluate = {"scales": training.scales, "flip": False, "output": "input_logits"}  # while training: of one pass
     return changes | ({"evaluate": evaluate} if training.scales else {})
+
+
+def _called(training: SelfTrainingSettings) -> str:
+    """Return what a round's training is called."""
+    return "HIAST" if training.copy_paste and training.lambda_consistency else "self-training"
+
+
+def _taught(changes: dict[str, dict[str, Any]], training: SelfTrainingSettings) -> dict[str, dict[str, Any]]:
+    """Return the changes of a stage with an averaged network, where one teaches."""
+    if training.lambda_consistency:
+        changes["train"]["ema"] = training.teacher_momentum
+    return changes
 
 
 def _held(config: Config, bn: str) -> dict[str, bool]:

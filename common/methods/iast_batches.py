@@ -5,14 +5,19 @@ image's first (nearest, Pillow), as the official code does.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
 
 import numpy as np
 
+from common.copy_paste import CopyPasteConfig, copy_paste
+from common.data.colour_views import strong_view
 from common.data.sized_crop import SizedCropConfig, draw, sized_crop
 from common.data.torch_order import distributed_order
 from common.data.transforms import resize_label
-from common.methods.samples import Draws, Pair, stack
+from common.errors import UserError
+from common.methods.samples import Draws, Pair, stack, stack_images
+from common.pseudo.class_bank import Bank, read_bank
 from common.pseudo.folder import read_any_pseudo_label
 from common.schema import Size
 from common.stage import Batch, StageContext
@@ -53,13 +58,42 @@ class Samples:
         place = step % max(len(order) // size, 1) * size
         return np.take(order, range(place, place + size), mode="wrap").tolist()
 
-    def _pair(self, index: int, position: int) -> Pair:
+    def whole(self, index: int, position: int) -> Pair:
+        """Return an image of the dataset and its label in the image's size, before the augmentation of a position."""
         image, label = self.dataset.image(index), self.label(index)
         height, width = image.shape[:2]
-        label = np.full((height, width), 255, np.uint8) if label is None else resize_label(label, (width, height))
+        return image, np.full((height, width), 255, np.uint8) if label is None else resize_label(label, (width, height))
+
+    def _pair(self, index: int, position: int) -> Pair:
+        image, label = self.whole(index, position)
         if self.crop is None:
             return image, label
         return sized_crop(image, label, self.crop, draw(self.crop, self.draws.at(f"crop {self.role}", position)))
+
+
+class PastedSamples(Samples):
+    """Target pairs with copies of hard classes from other target images, at full size, before they are cropped."""
+
+    def __init__(self, context: StageContext, label: Label, folder: Path, options: CopyPasteConfig):
+        """Prepare; reads nothing. ``folder`` holds the class samples, beside the pseudo-labels."""
+        super().__init__(context, "target", context.config.method.crop_target, label)
+        self._folder, self._options = folder, options
+        self._index = {name: index for index, name in enumerate(self.dataset.names)}
+
+    @cached_property
+    def bank(self) -> Bank:
+        """Which images show which class."""
+        return read_bank(self._folder, len(self.context.data.classes))
+
+    def whole(self, index: int, position: int) -> Pair:
+        """Return image and label with what is pasted at a position."""
+        rng = self.draws.at("paste target", position)
+        return copy_paste(super().whole(index, position), self.bank, self._named, self._options, rng)
+
+    def _named(self, name: str) -> Pair:
+        if name not in self._index:
+            raise UserError(f"{self._folder}: its class samples name {name}, which is no image of data.target")
+        return super().whole(self._index[name], 0)
 
 
 def source_batches(context: StageContext) -> Callable[[int], Batch]:
@@ -87,7 +121,8 @@ def warmup_batches(context: StageContext) -> Callable[[int], Batch]:
 def self_training_batches(context: StageContext, labels: str, size: Size | None) -> Callable[[int], Batch]:
     """Return the batch of a step of self-training: target pairs, and source pairs where they count.
 
-    Images whose truth may be seen (``data.labelled``) keep it.
+    Images whose truth may be seen (``data.labelled``) keep it. For the consistency loss ``target_strong`` holds the
+    same images in other colours.
 
     Args:
         context: The stage's data and configuration.
@@ -95,19 +130,37 @@ def self_training_batches(context: StageContext, labels: str, size: Size | None)
         size: (width, height) of the pseudo-labels; None: that of the images.
     """
     iast = context.config.method
-    target = Samples(context, "target", iast.crop_target, partial(_target_label, context, labels))
-    source = Samples(context, "source", iast.crop_source) if iast.self_training.lambda_source else None
+    training, label = iast.self_training, partial(_target_label, context, labels)
+    if training.copy_paste:
+        target = PastedSamples(context, label, _labels_folder(context, labels), training.copy_paste)
+    else:
+        target = Samples(context, "target", iast.crop_target, label)
+    source = Samples(context, "source", iast.crop_source) if training.lambda_source else None
 
     def batch(step: int) -> Batch:
-        arrays = stack(target.pairs(step), "target")
+        pairs = target.pairs(step)
+        arrays = stack(pairs, "target")
+        if training.lambda_consistency:
+            arrays["target_strong"] = stack_images(_strong(target, pairs, step, training.strong_operations))
         return arrays | stack(source.pairs(step), "source") if source else arrays
 
     return batch
+
+
+def _strong(target: Samples, pairs: list[Pair], step: int, operations: int) -> list[np.ndarray]:
+    """Return the images of a step in other colours."""
+    positions = target.context.positions(step, len(pairs))
+    draws = [target.draws.at("strong target", position) for position in positions]
+    return [strong_view(image, operations, rng) for (image, _), rng in zip(pairs, draws)]
+
+
+def _labels_folder(context: StageContext, labels: str) -> Path:
+    """Return where the pseudo-labels lie."""
+    return context.config.method.pseudo.folder or context.folders[labels]
 
 
 def _target_label(context: StageContext, labels: str, index: int) -> np.ndarray:
     dataset = context.data.target
     if index in context.data.labelled:
         return dataset.label(index)
-    folder = context.config.method.pseudo.folder or context.folders[labels]
-    return read_any_pseudo_label(folder, dataset.names[index])
+    return read_any_pseudo_label(_labels_folder(context, labels), dataset.names[index])

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from common.data.labels import ClassSet
 from common.data.torch_order import permutation
@@ -25,6 +25,7 @@ from common.errors import UserError
 from common.evaluate import read_ahead
 from common.pictures import coloured, fitted, sheet, write_png
 from common.pseudo import ias
+from common.pseudo.class_bank import BANK, BankBuilder
 from common.pseudo.folder import THRESHOLDS, check_names, read_any_pseudo_label, write_pseudo_label, write_whole
 from common.pseudo.predictions import Predictor
 from common.pseudo.produce import Predictions, PseudoSettings, write_pseudo_labels
@@ -49,11 +50,12 @@ class InstanceSettings(Strict):
     batch_size: PositiveInt = 2  # images that share one local threshold; 1 is the paper's
     scales: tuple[PositiveFloat | Size, ...] = Field((1.0,), min_length=1)  # G's passes; the authors use one
     flip: bool = False
+    bank: NonNegativeInt = 0  # images that are remembered of each class, for copy-paste; 0: no bank is written (HIAST)
     folder: Path | None = None  # take the labels from there instead, ours or the official code's
 
 
 def instance_labels(context: StageContext, predictor: Predictor, settings: InstanceSettings) -> dict:
-    """Write ``context.folder``: the labels, ``thresholds.json`` and, for ias, ``thresholds.jsonl``.
+    """Write ``context.folder``: the labels, ``thresholds.json``, their journal and, if asked, ``class_samples.json``.
 
     Args:
         context: The stage's data; its target images are labelled, in the order of PyTorch's seed 0.
@@ -72,6 +74,8 @@ def instance_labels(context: StageContext, predictor: Predictor, settings: Insta
     images = _Images(target, settings)
     scratch, classes = context.folder.with_name("scratch"), len(context.data.classes)  # a killed pass finds it again
     if settings.rule == "cbst":
+        if settings.bank:
+            raise UserError("method.pseudo.bank: rule cbst fills none; use ias, constant or none, or set bank to 0")
         rule = PseudoSettings(rule="cbst", portion=settings.alpha)
         predict = partial(_probabilities, images, predictor, settings)
         return write_pseudo_labels(context.folder, scratch, names, predict, classes, rule, truth=images.truth)
@@ -144,10 +148,12 @@ def _stream(
     """Label batch after batch into ``scratch``, behind those that its journal holds; return the report."""
     start = {"ias": settings.initial, "constant": settings.constant, "none": 0.0}[settings.rule]
     done, thresholds, quality = _Journal(scratch), ias.initial_thresholds(classes, start), Quality(classes)
-    predicted = np.zeros(classes, np.int64)
+    predicted, bank = np.zeros(classes, np.int64), BankBuilder(classes, settings.bank) if settings.bank else None
     for entry in done.entries:
         thresholds, predicted = np.array(entry["thresholds"]), predicted + np.array(entry["counts"])
         quality.restore(entry["quality"])
+        if bank:
+            bank.restore(entry["bank"])
     left = names[len(done.entries) * settings.batch_size :]
     for some, batch in images.batches(left, settings.batch_size):
         label, confidence = _predicted(predictor, batch, settings)
@@ -156,10 +162,14 @@ def _stream(
         found = ias.update(label, confidence, thresholds, settings.alpha, settings.beta, settings.gamma)
         thresholds = found.thresholds if settings.rule == "ias" else thresholds
         predicted += found.counts
-        for name, kept in zip(some, ias.select(label, confidence, thresholds)):
+        chosen = ias.select(label, confidence, thresholds)
+        for name, kept in zip(some, chosen):
             write_pseudo_label(scratch, name, kept)
             quality.add(kept, images.truth(name))
-        done.add({"thresholds": thresholds.tolist(), "counts": found.counts.tolist(), "quality": quality.counts()})
+        entry = {"thresholds": thresholds.tolist(), "counts": found.counts.tolist(), "quality": quality.counts()}
+        done.add({**entry, "bank": bank.add(some, chosen, confidence)} if bank else entry)
+    if bank:
+        write_whole(scratch / BANK, lambda file: file.write(json.dumps(bank.content()).encode()))
     report = {"rule": settings.rule, "thresholds": thresholds.tolist(), **quality.summary(predicted)}
     if settings.rule == "ias" and not USUAL[0] <= report["kept"] <= USUAL[1]:
         report["note"] = f"{report['kept']:.0%} of the pixels were kept; 20 to 60 % are usual, the paper has 36.5 %"

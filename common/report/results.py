@@ -110,10 +110,17 @@ def class_names(runs: Sequence[Run]) -> list[str]:
 
 
 def matching_row(run: Run, name: str) -> Row | None:
-    """Return the row that a published one is compared with: the stage of that title, or the last one for the method."""
-    if name.lower() == run.config["method"]["name"]:
+    """Return the row that a published one is compared with.
+
+    That is the last one for the method's name, else the stage of that title, else the last stage whose title begins
+    with it and goes on behind a comma: "source only" is "source only, as IAST trains it", "HIAST" is "HIAST, round 3".
+    """
+    wanted = name.lower()
+    if wanted == run.config["method"]["name"]:
         return run.rows[-1] if run.rows else None
-    return next((row for row in run.rows if row.title.lower() == name.lower()), None)
+    equal = [row for row in run.rows if row.title.lower() == wanted]
+    begun = [row for row in run.rows if row.title.lower().partition(",")[0] == wanted]
+    return equal[0] if equal else begun[-1] if begun else None
 
 
 def pseudo_table(runs: Sequence[Run]) -> Table | None:

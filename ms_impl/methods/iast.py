@@ -14,7 +14,7 @@ from ms_impl.execution import lower_precision
 from ms_impl.losses import IGNORED, cross_entropy, softmax, upsample, valid_pixels
 from ms_impl.methods.segmentation import SegmentationObjective
 from ms_impl.nets import build_network
-from ms_impl.regions import region_losses
+from ms_impl.regions import ignored_consistency, region_losses
 
 
 class AdversarialWarmUp(SegmentationObjective):
@@ -75,7 +75,10 @@ class AdversarialWarmUp(SegmentationObjective):
 
 
 class SelfTraining(SegmentationObjective):
-    """``L_ce + lambda_c R_c + lambda_i R_i`` on pseudo-labelled target images (section 4.2); source images if asked."""
+    """``L_ce + lambda_c R_c + lambda_i R_i`` on pseudo-labelled target images (section 4.2); source images if asked.
+
+    A batch with a strong view adds HIAST's consistency: the averaged network sees the images, this one the strong view.
+    """
 
     def __init__(
         self, config: Any, backend: Any, frozen: Mapping[str, Mapping[str, np.ndarray]] | None = None
@@ -85,11 +88,28 @@ class SelfTraining(SegmentationObjective):
         training = config.method.self_training
         self.lambda_pseudo, self.lambda_source = training.lambda_pseudo, training.lambda_source
         self.lambda_confident, self.lambda_ignored = training.lambda_confident, training.lambda_ignored
-        self.empty = training.empty_region
+        self.empty, self.lambda_consistency = training.empty_region, training.lambda_consistency
 
     def names(self, keys: Sequence[str]) -> tuple[str, ...]:
-        """Return ``loss``, cross entropy, regularisers, share of labelled pixels; the source's loss if it counts."""
-        return ("loss", "pseudo", "uniform", "entropy", "kept", *(("source",) if "source_image" in keys else ()))
+        """Return ``loss``, cross entropy, regularisers, share of labelled pixels; what else counts of the batch."""
+        further = {"target_strong": "consistency", "source_image": "source"}
+        names = tuple(name for key, name in further.items() if key in keys)
+        return ("loss", "pseudo", "uniform", "entropy", "kept", *names)
+
+    def step(self, batch: Mapping[str, np.ndarray], lr: float) -> dict[str, Tensor]:
+        """Train on one batch; arguments and result as ``Objective.step``."""
+        return super().step(self.taught(batch), lr)
+
+    def gradients(self, batch: Mapping[str, np.ndarray]) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
+        """Return the losses of a batch and the gradient of each trained parameter by name; trains nothing."""
+        return super().gradients(self.taught(batch))
+
+    def taught(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | Tensor]:
+        """Return a batch with what the averaged network says of its target images, where there is a strong view."""
+        if "target_strong" not in batch:
+            return dict(batch)
+        assert self.average is not None, "consistency needs train.ema"
+        return {**batch, "teacher_logits": self.predict(batch["target_image"])}
 
     def construct(
         self,
@@ -97,6 +117,8 @@ class SelfTraining(SegmentationObjective):
         target_label: Tensor,
         source_image: Tensor | None = None,
         source_label: Tensor | None = None,
+        target_strong: Tensor | None = None,
+        teacher_logits: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Return the total, its unweighted parts, and the share of pixels with a label; a source image passes first.
 
@@ -105,20 +127,28 @@ class SelfTraining(SegmentationObjective):
             target_label: (N, H, W) int32 pseudo-labels, 255 where there is none.
             source_image: (M, 3, H', W'), or None.
             source_label: (M, H', W').
+            target_strong: (N, 3, H, W) uint8 RGB, the target images in other colours, which the network sees instead.
+            teacher_logits: (N, C, h, w), what the averaged network says of the target images.
         """
         source = None if source_image is None else self.segmentation(source_image, source_label)[0]
-        aux, main = self.classifiers(self.normalise(target_image))
+        aux, main = self.classifiers(self.normalise(target_image if target_strong is None else target_strong))
         size = (target_label.shape[1], target_label.shape[2])
-        pseudo, uniform, entropy = region_losses(upsample(main, size), target_label, self.empty)
+        logits = upsample(main, size)
+        pseudo, uniform, entropy = region_losses(logits, target_label, self.empty)
         if aux is not None and self.lambda_aux:
             pseudo = pseudo + self.lambda_aux * cross_entropy(upsample(aux, size), target_label)
         labelled = valid_pixels(target_label)
         kept = labelled / target_label.size
+        ignored = 1.0
         if not self.alone:
             labelled = self.share(labelled)
-            pseudo, uniform = pseudo * labelled, uniform * labelled
-            entropy = entropy * self.share((target_label == IGNORED).astype(mindspore.float32).sum())
+            ignored = self.share((target_label == IGNORED).astype(mindspore.float32).sum())
+            pseudo, uniform, entropy = pseudo * labelled, uniform * labelled, entropy * ignored
         loss = self.lambda_pseudo * pseudo + self.lambda_confident * uniform + self.lambda_ignored * entropy
-        if source is None:
-            return loss, pseudo, uniform, entropy, kept
-        return loss + self.lambda_source * source, pseudo, uniform, entropy, kept, source
+        parts = (pseudo, uniform, entropy, kept)
+        if target_strong is not None:
+            taught = ignored_consistency(logits, upsample(teacher_logits, size), target_label, self.empty) * ignored
+            loss, parts = loss + self.lambda_consistency * taught, (*parts, taught)
+        if source is not None:
+            loss, parts = loss + self.lambda_source * source, (*parts, source)
+        return (loss, *parts)

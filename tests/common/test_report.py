@@ -103,6 +103,15 @@ def test_published_classes_stand_beside_ours(runs: list) -> None:
     assert [row[4] for row in classes] == [results.number(ours[name]) for name in names]
 
 
+def test_a_title_that_goes_on_behind_a_comma_is_matched_by_its_beginning(runs: list) -> None:
+    """The last of them, unless another has the very name."""
+    titles = ("source only, as IAST trains it", "HIAST, round 1", "HIAST, round 2")
+    run = replace(runs[0], rows=[replace(row, title=title) for row, title in zip(runs[0].rows, titles)])
+    found = {name: results.matching_row(run, name).title for name in ("Source only", "HIAST", "hiast, round 1")}
+    assert list(found.values()) == [titles[0], titles[2], titles[1]]
+    assert results.matching_row(run, "source") is None
+
+
 def test_rows_that_nothing_matches_have_no_published_numbers(runs: list) -> None:
     assert results.matching_row(runs[0], "another") is None
 

@@ -93,6 +93,17 @@ def regions(ignored: float):
     return build
 
 
+def consistency(ignored: float):
+    """Return HIAST's loss of the ignored region under a teacher."""
+
+    def build(side):
+        label = side.tensor(np.where(labels(ignored=ignored) < 0, 255, labels(ignored=ignored)))
+        teacher = side.tensor(logits("teacher", size=SIZE))
+        return lambda z: (side.module("regions").ignored_consistency(z, teacher, label),), [logits("z", size=SIZE)]
+
+    return build
+
+
 def adversarial(kind: str):
     """Return the losses of both players of IAST's warm-up, added up."""
 
@@ -116,6 +127,8 @@ LOSSES = {
     "regions": regions(0.3),
     "regions-none-ignored": regions(0.0),
     "regions-all-ignored": regions(1.0),
+    "consistency": consistency(0.3),
+    "consistency-all-ignored": consistency(1.0),
     "adversarial-mse": adversarial("mse"),
     "adversarial-bce": adversarial("bce"),
     "kl": distillation(),
@@ -161,6 +174,18 @@ def test_an_empty_region_counts_for_nothing_or_as_the_official_code_has_it(side)
     z = side.tensor(logits("z", size=SIZE))
     zero, nan = ([float(one) for one in regions.region_losses(z, label, empty)] for empty in ("zero", "nan"))
     assert zero[:2] == [0, 0] and np.isnan(nan[:2]).all() and zero[2] == nan[2] > 0
+
+
+def test_consistency_counts_ignored_pixels_alone(side):
+    """Independent formula in float64; nothing ignored: no loss, or NaN."""
+    label = np.where(labels() < 0, 255, labels())
+    z, teacher = (logits(name, size=SIZE).astype(np.float64) for name in ("z", "teacher"))
+    log_p, log_q = (x - np.log(np.exp(x).sum(1, keepdims=True)) for x in (z, teacher))
+    crossed, loss = -(np.exp(log_q) * log_p).mean(1), side.module("regions").ignored_consistency
+    given = [side.tensor(x.astype(np.float32)) for x in (z, teacher)]
+    assert_close("consistency", side.numpy(loss(*given, side.tensor(label))), crossed[label == 255].mean(), LOSS)
+    whole = side.tensor(np.zeros_like(label))
+    assert float(loss(*given, whole)) == 0 and np.isnan(float(loss(*given, whole, "nan")))
 
 
 def test_mean_is_over_the_valid_pixels_of_the_batch_not_over_images(side):

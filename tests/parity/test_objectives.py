@@ -37,8 +37,14 @@ FORMS = {  # form -> (objective, sections of its configuration, learning rate la
         LR,
     ),
     "self-training-source": ("iast_self_training", {"method": {"self_training": {"lambda_source": 0.7}}}, LR),
+    "self-training-taught": (
+        "iast_self_training",
+        {"method": {"self_training": {"lambda_consistency": 9.0}}, "train": {"ema": 0.3}},
+        LR,
+    ),
     "student-aux": ("ddm_student", {"method": {"lambda_kl_aux": 0.2, "kl_t2": False, "temperature": 2.0}}, LR),
 }
+TAUGHT = ("self-training-taught",)  # with another view of the target images
 WEIGHTS = ("model", "ema", "discriminator")  # parts of a state
 IAST = ("iast_warmup", "iast_self_training")
 DDM = ("ddm_region", "region-adam", "student-aux")
@@ -53,9 +59,12 @@ class Trained:
         objective, sections, lr = FORMS[form]
         self.side, self.backend = twin(name), open_backend(name, device="cpu", compile=compile)
         self.model = build(self.backend, objective, configuration(objective, **sections))
-        self.images = next(array for key, array in batch(objective).items() if key.endswith("_image"))
+        arrays = batch(objective)
+        if form in TAUGHT:
+            arrays["target_strong"] = 255 - arrays["target_image"]
+        self.images = next(array for key, array in arrays.items() if key.endswith("_image"))
         self.before = self.weights()
-        losses = [self.model.step(batch(objective), lr) for _ in range(STEPS)]
+        losses = [self.model.step(arrays, lr) for _ in range(STEPS)]
         self.losses = [{key: float(self.backend.numpy(value)) for key, value in one.items()} for one in losses]
         self.after, self.logits = self.weights(), self.backend.numpy(self.model.predict(self.images))
 

@@ -14,6 +14,7 @@ from common.errors import UserError
 from common.methods import stages
 from common.pictures import read_png
 from common.pseudo import ias
+from common.pseudo.class_bank import BANK, read_bank
 from common.pseudo.folder import pseudo_label_path, read_any_pseudo_label, write_pseudo_label
 from common.pseudo.instance import InstanceSettings, instance_labels
 from common.pseudo.statistics import JOURNAL, course
@@ -194,6 +195,51 @@ def test_several_passes_are_averaged(tmp_path: Path) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
     assert 0 < run_pass(folder, InstanceSettings(flip=True, initial=0.5, alpha=0.5, gamma=1.0), Generator())["kept"] < 1
+
+
+HIAST = {"lambda_consistency": 0.5, "copy_paste": {"classes": 3, "images": 2}}
+
+
+def test_an_averaged_network_teaches_and_labels_while_the_trained_one_goes_on() -> None:
+    """HIAST's rounds hand M on as it was trained and G averaged; copies need a bank, or labels that bring one."""
+    of = iast(rounds=[{}, {}], self_training=HIAST, pseudo={"bank": 9})
+    plan = {stage.name: stage for stage in stages(of)}
+    assert plan["round1/train"].configured(of).train.ema == 0.999 and plan["warmup"].configured(of).train.ema is None
+    assert plan["round2/train"].start == "round1/train@last:model"
+    assert plan["round2/pseudo"].frozen["generator"].startswith("round1/train@") and plan["round1/train"].snapshots
+    assert plan["round1/train"].start == "warmup@last" and plan["round1/train"].seed == 0
+    with pytest.raises(UserError, match=r"method\.self_training\.copy_paste needs method\.pseudo\.bank"):
+        stages(iast(self_training=HIAST))
+    assert stages(iast(self_training=HIAST, pseudo={"folder": "labels"}))
+
+
+def test_classes_are_pasted_from_the_bank_of_the_pass(tmp_path: Path) -> None:
+    """Cut or whole, the pass leaves one bank; batches show pasted pixels, and the same ones in other colours."""
+    settings, banks = InstanceSettings(alpha=0.5, beta=0.5, gamma=1.0, bank=5), []
+    for cut in (None, 2):
+        folder = tmp_path / str(cut) / "files"
+        folder.mkdir(parents=True)
+        if cut is not None:
+            with pytest.raises(KeyboardInterrupt):
+                run_pass(folder, settings, Generator(stop_after=cut))
+        run_pass(folder, settings, Generator())
+        banks.append((folder / BANK).read_bytes())
+    assert banks[0] == banks[1] and max(map(len, json.loads(banks[0])["images"])) == 5
+    of = iast(rounds=[{"size": (16, 8)}], self_training=HIAST, pseudo={"bank": 5})
+    plain = iast(rounds=[{"size": (16, 8)}], self_training={"lambda_consistency": 0.5})
+    found = []
+    for one in (of, plain, of):
+        train = next(stage for stage in stages(one) if stage.name == "round1/train")
+        found.append(train.batches(context(one, "round1/train", folder))(1))
+    pasted, alone, again = found
+    assert sorted(pasted) == ["target_image", "target_label", "target_strong"]
+    assert all(np.array_equal(pasted[key], again[key]) for key in pasted)
+    moved, known = pasted["target_label"] != alone["target_label"], read_bank(folder, 19)
+    assert moved.any() and set(np.unique(pasted["target_label"][moved])) <= set(known.hard(3))
+    own = alone["target_image"][:, 0] == pasted["target_image"][:, 0]  # the red channel tells the image
+    assert (own | (pasted["target_label"] < 255)).all() and not own.all()
+    with pytest.raises(UserError, match="rule cbst fills none"):
+        run_pass(folder, InstanceSettings(rule="cbst", bank=5), Generator())
 
 
 def test_labels_of_the_official_code_are_read(tmp_path: Path) -> None:
