@@ -46,6 +46,11 @@ class Twin:
         """Return path and layer of every layer of a network."""
         raise NotImplementedError
 
+    def names(self, network) -> dict[str, str]:
+        """Return own name -> canonical name of every weight."""
+        kinds = self.weights.layer_kinds(network)
+        return {own: self.canonical_name(own, kinds) for own in self.weights.get_weights(network)}
+
     def canonical(self, arrays: dict[str, np.ndarray], network) -> dict[str, np.ndarray]:
         """Return arrays by canonical name; what only PyTorch has (``num_batches_tracked``) is left out."""
         kinds = self.weights.layer_kinds(network)

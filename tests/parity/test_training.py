@@ -78,11 +78,9 @@ def test_official_counts_of_parameters(side):
     groups = side.training.parameter_groups(network)
     assert {name: len(group) for name, group in groups.items()} == {"backbone": 104, "head": 16}
     assert sum(int(np.prod(p.shape)) for group in groups.values() for p in group.values()) == 44_496_216
-    kinds = side.weights.layer_kinds(network)
     manifest = {name: tuple(shape) for name, shape, _ in json.loads(MANIFEST.read_text())}
-    assert {side.canonical_name(n, kinds): v.shape for n, v in side.weights.get_weights(network).items()}.items() <= (
-        manifest.items()
-    )
+    weights = side.canonical(side.weights.get_weights(network), network)
+    assert {name: array.shape for name, array in weights.items()}.items() <= manifest.items()
 
 
 def test_weights_that_do_not_fit_are_refused_with_three_lists_and_nothing_changes(side):

@@ -9,15 +9,9 @@ from common.config import Config
 from common.data import check as checking
 from common.data.check import check, check_all
 from common.data.files import read_ids
-from common.data.roles import open_dataset, open_roles
+from common.data.roles import open_roles
 from common.errors import UserError
-from common.schema import DatasetConfig
-from tests.common.data.trees import C16, C19, SIZE, cityscapes, gta5, ids, save, synthia
-
-
-def opened(layout: str, root: Path, classes=C19, **keys):
-    """Open one dataset."""
-    return open_dataset(DatasetConfig(layout=layout, root=root, **keys), classes)
+from tests.common.data.trees import C16, C19, SIZE, cityscapes, gta5, ids, opened, save, synthia
 
 
 def test_a_sound_dataset_is_counted(tmp_path: Path) -> None:

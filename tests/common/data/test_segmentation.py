@@ -11,17 +11,11 @@ from PIL import Image
 from common.data.files import read_ids
 from common.data.labels import cityscapes_table, class_set, synthia_table, train_id_table
 from common.data.roles import open_dataset
-from common.data.segmentation import SegmentationDataset
 from common.errors import UserError
 from common.schema import ClassesConfig, DatasetConfig
-from tests.common.data.trees import C16, C19, SIZE, cityscapes, gta5, ids, picture, save, synthia
+from tests.common.data.trees import C16, C19, SIZE, cityscapes, gta5, ids, opened, picture, save, synthia
 
 SMALL = (10, 6)
-
-
-def opened(layout: str, root: Path, classes=C19, **keys) -> SegmentationDataset:
-    """Open one dataset."""
-    return open_dataset(DatasetConfig(layout=layout, root=root, **keys), classes)
 
 
 def test_gta5(tmp_path: Path) -> None:

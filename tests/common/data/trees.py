@@ -8,11 +8,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from common.data.labels import CLASS_SETS, label_palette
+from common.data.labels import CLASS_SETS, ClassSet, label_palette
+from common.data.roles import open_dataset
+from common.data.segmentation import SegmentationDataset
 from common.draws import generator
+from common.schema import DatasetConfig
 
 C19, C16 = CLASS_SETS["cityscapes19"], CLASS_SETS["cityscapes16"]
 SIZE = (20, 12)  # width, height
+
+
+def opened(layout: str, root: Path, classes: ClassSet = C19, **keys) -> SegmentationDataset:
+    """Open one dataset; ``keys`` are those of its section."""
+    return open_dataset(DatasetConfig(layout=layout, root=root, **keys), classes)
 
 
 def picture(index: int, size: tuple[int, int] = SIZE) -> np.ndarray:

@@ -79,8 +79,7 @@ def _first_gradients(side: Twin, objective, reference: Reference, networks: dict
     part = {"latent": latents[0], "noise": noises[0]}
     found["student"], found["encoder"] = objective.student_gradients(part)
     for name, gradients in found.items():
-        kinds = side.weights.layer_kinds(networks[name])
-        named = {side.canonical_name(own, kinds): value for own, value in gradients.items()}
+        named = side.canonical(gradients, networks[name])
         begin = f"grad1:{name}:"
         for full in reference.names(begin):
             yield Found(full, named[full.removeprefix(begin)])

@@ -70,8 +70,7 @@ def steps(
 
 def first_gradients(side: Twin, objective, reference: Reference, batch: dict) -> Iterator[Found]:
     """Yield the gradients before the first step."""
-    kinds = side.weights.layer_kinds(objective.network)
-    gradients = {side.canonical_name(own, kinds): one for own, one in objective.gradients(batch)[1].items()}
+    gradients = side.canonical(objective.gradients(batch)[1], objective.network)
     for name in reference.names("grad1:"):
         yield Found(name, gradients[name.partition(":")[2]])
 

@@ -29,7 +29,7 @@ def step_runner(kind: str, batch: Callable[[Vector], dict]) -> Callable[[Vector,
     def run(vector: Vector, backend) -> Iterator[Check]:
         side, config = twin(backend.name), configuration(vector)
         objective = start(side, backend, config, kind)
-        names = _names(side, objective.network)
+        names = side.names(objective.network)
         arrays = batch(vector)
         initial = side.canonical(objective.state()["model"], objective.network)
         yield from _teachers(vector, side, objective, arrays)
@@ -158,15 +158,9 @@ def _slices(vector: Vector, key: str) -> tuple[slice, ...]:
 def _filled(side: Twin, network, prefix: str) -> dict[str, np.ndarray]:
     """Return the reference weights of a network under its own names; the network is changed."""
     side.fill(network, "torch", prefix)
-    names = _names(side, network)
+    names = side.names(network)
     weights = side.weights.get_weights(network)
     return {own: value * DAMPED if names[own].endswith("bn3.weight") else value for own, value in weights.items()}
-
-
-def _names(side: Twin, network) -> dict[str, str]:
-    """Return own name -> canonical name."""
-    kinds = side.weights.layer_kinds(network)
-    return {own: side.canonical_name(own, kinds) for own in side.weights.get_weights(network)}
 
 
 def _classes(vector: Vector) -> int:

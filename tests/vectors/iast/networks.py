@@ -35,9 +35,7 @@ def give_official_weights(side: Twin, network, layout: Layout, damped: float = 1
         layout: Tells the official keys.
         damped: Factor of every ``bn3.weight``.
     """
-    kinds = side.weights.layer_kinds(network)
-    weights = side.weights.get_weights(network)
-    canonical = {own: side.canonical_name(own, kinds) for own in weights}
+    weights, canonical = side.weights.get_weights(network), side.names(network)
     names = layout.official({new: weights[own].shape for own, new in canonical.items()})
     keys = {own: names[new] for own, new in canonical.items()}
     filled = {own: fill(key, weights[own].shape) for own, key in keys.items()}
@@ -133,20 +131,13 @@ def blocks(vector: Vector, backend) -> Iterator[Check]:
         shapes = {name: tuple(shape) for name, shape in decoded(arrays["keys"])}
         kind = next(known for known in sorted(BLOCKS, key=len, reverse=True) if case.startswith(known))
         network = BLOCKS[kind](side, arrays, shapes)
-        _fill(side, network)
+        side.fill(network, "torch")
         side.training.set_mode(network, "train" in case)
         size = [tuple(int(one) for one in arrays["target_hw"])] if "target_hw" in arrays else []
         yield Check(case, side.numpy(network(side.tensor(arrays["x"]), *size)), arrays["y"], BLOCK, "absolute")
         after = side.canonical(side.weights.get_weights(network), network)
         for name in arrays.keys() & after.keys():
             yield Check(f"{case} {name}", after[name], arrays[name], BLOCK, "absolute")
-
-
-def _fill(side: Twin, network) -> None:
-    kinds = side.weights.layer_kinds(network)
-    weights = side.weights.get_weights(network)
-    filled = {own: fill(side.canonical_name(own, kinds), value.shape) for own, value in weights.items()}
-    side.weights.set_weights(network, filled)
 
 
 def _ibn(side: Twin, arrays: dict, shapes: dict):

@@ -8,7 +8,6 @@ import numpy as np
 
 from common.config import Config
 from common.methods.s3d_rules import distillation_weight, ramp_start
-from tests.twins import Twin
 from tests.vectors import Vector
 from tests.vectors.s3d.networks import network_config
 
@@ -139,9 +138,3 @@ def _parse(text: str) -> tuple[slice, ...]:
 
 def canonical(key: str) -> str:
     return f"head.{key.removeprefix('F1.')}" if key.startswith("F1.") else key
-
-
-def names_of(side: Twin, network) -> dict[str, str]:
-    """Return own name -> canonical name of every weight."""
-    kinds = side.weights.layer_kinds(network)
-    return {own: side.canonical_name(own, kinds) for own in side.weights.get_weights(network)}

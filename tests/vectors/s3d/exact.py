@@ -38,7 +38,7 @@ def run(vector: Vector, kind: str) -> Exact:
     with double_backend() as backend:
         objective = backend.build(config, described.OBJECTIVES.get(kind, kind))
         objective.load_weights(filled(side, objective.network, described.head_scale(vector)))
-        names = described.names_of(side, objective.network)
+        names = side.names(objective.network)
 
         def keep() -> None:
             found.weights.append({names[own]: value for own, value in objective.state()["model"].items()})

@@ -28,10 +28,9 @@ def network_config(name: str) -> NetworkConfig:
 
 def filled(side: Twin, network, scale: float = 1.0) -> dict[str, np.ndarray]:
     """Return the reference weights under a network's own names; head keys are bare, the last layer is scaled."""
-    kinds = side.weights.layer_kinds(network)
-    result = {}
+    names, result = side.names(network), {}
     for own, value in side.weights.get_weights(network).items():
-        canonical = side.canonical_name(own, kinds)
+        canonical = names[own]
         array = fill(canonical.removeprefix("head."), value.shape)
         last = canonical in ("head.fc.weight", "head.fc2.weight")
         result[own] = array * np.float32(scale) if last else array

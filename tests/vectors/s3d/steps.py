@@ -20,7 +20,6 @@ from tests.vectors.s3d.described import (
     configuration,
     differentiated,
     head_scale,
-    names_of,
     net_of,
     slices,
     trained,
@@ -40,7 +39,7 @@ def runner(kind: str):
         side, arrays, config = twin(backend.name), vector.arrays, configuration(vector, kind)
         objective = backend.build(config, OBJECTIVES.get(kind, kind))
         objective.load_weights(filled(side, objective.network, head_scale(vector)))
-        names = names_of(side, objective.network)
+        names = side.names(objective.network)
         before = side.canonical(objective.state()["model"], objective.network)
         yield from _without_gradient(vector, side, objective, names)
         losses, parts = [], []
