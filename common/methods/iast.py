@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from common.copy_paste import CopyPasteConfig
+from common.data.copy_paste import CopyPasteConfig
 from common.data.sized_crop import SizedCropConfig
 from common.errors import UserError
 from common.methods.iast_batches import self_training_batches, source_batches, warmup_batches

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.copy_paste import CopyPasteConfig, copy_paste
 from common.data.colour_views import strong_view
+from common.data.copy_paste import CopyPasteConfig, copy_paste
 from common.data.sized_crop import SizedCropConfig, draw, sized_crop
 from common.data.torch_order import distributed_order
 from common.data.transforms import resize_label

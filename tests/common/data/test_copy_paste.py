@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from common.copy_paste import CopyPasteConfig, copy_paste
+from common.data.copy_paste import CopyPasteConfig, copy_paste
 from common.draws import generator
 from common.errors import UserError
 from common.pseudo.class_bank import BANK, Bank, BankBuilder, read_bank
