@@ -56,7 +56,6 @@ SYNTHIA_IDS = {
     20: 16, 12: 17, 11: 18,
 }
 # fmt: on
-SYNTHIA_IGNORED = (0, 13, 14, 22)
 
 
 @dataclass(frozen=True)

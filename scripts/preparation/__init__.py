@@ -1,1 +1,1 @@
-"""Commands of ``prepare_data.py``."""
+"""Commands of ``prepare_data.py``, and what they read of the authors' files."""
