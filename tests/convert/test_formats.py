@@ -4,16 +4,16 @@ import argparse
 import collections
 import pathlib
 
-import mindspore
 import ml_dtypes
 import numpy as np
 import pytest
-import torch
 
 from convert import formats
 from convert.formats import ckpt, pth_writer, safetensors
 from tests.convert.checkpoints import DTYPES, assert_same, content, numbers, odd_tensors, write_ckpt, write_pth
 
+mindspore = pytest.importorskip("mindspore", reason="MindSpore writes and reads beside us; it is not installed")
+torch = pytest.importorskip("torch", reason="PyTorch writes and reads beside us; it is not installed")
 mindspore.set_device("CPU")  # as the twin does: later than the first operation is too late
 
 TORCH_TYPES = {np.dtype(ml_dtypes.bfloat16): torch.bfloat16}

@@ -1,9 +1,7 @@
 """Rung P0: every content comes back to the bit through the other formats, and the frameworks read what lies between."""
 
-import mindspore
 import numpy as np
 import pytest
-import torch
 
 from common.errors import UserError
 from convert.reading import Reading
@@ -11,6 +9,8 @@ from convert.single import Options, convert_file
 from convert.translation import Stated
 from tests.convert.checkpoints import assert_same, content, manifest, odd_tensors, write_ckpt, write_pth
 
+mindspore = pytest.importorskip("mindspore", reason="MindSpore writes and reads beside us; it is not installed")
+torch = pytest.importorskip("torch", reason="PyTorch writes and reads beside us; it is not installed")
 mindspore.set_device("CPU")  # as the twin does: later than the first operation is too late
 
 

@@ -3,11 +3,11 @@
 from collections import Counter
 
 import pytest
-import torch
 
 from common.config import load_config
 from common.repeats import repeats_of
-from torch_impl.nets import NETWORKS
+
+torch = pytest.importorskip("torch", reason="the networks whose names are read are PyTorch's; it is not installed")
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,8 @@ from torch_impl.nets import NETWORKS
 def test_backbones_are_repeated_and_heads_are_not(network, once):
     """The stem twice, four shortcuts four times, the 99 convolutions of the blocks of ResNet-101 three times."""
     config = load_config("diga/gta5_to_cityscapes", [f"network={{name: {network}}}"])
+    from torch_impl.nets import NETWORKS
+
     with torch.device("meta"):
         module = NETWORKS[network](config.network, 19)
     names = [name for name, one in module.named_parameters() if one.requires_grad]
