@@ -12,7 +12,7 @@ from fnmatch import filter as filter_names
 from pathlib import Path
 from typing import Any
 
-from common import checkpoint, keeper
+from common import accumulate, checkpoint, keeper
 from common.data.loader import batches
 from common.errors import UserError
 from common.inputs import score_inputs, stage_inputs
@@ -163,8 +163,8 @@ class Engine:
                     break
         return step
 
-    def _batches(self, stage: Stage, objective: Any, step: int) -> Iterator[Batch]:
-        """Yield the batches of the steps after ``step``; before some of them the stage's memory is refreshed."""
+    def _batches(self, stage: Stage, objective: Any, step: int) -> Iterator[Batch | list[Batch]]:
+        """Yield what the steps after ``step`` learn from; before some of them the stage's memory is refreshed."""
         workers, every = (self.config.data.workers, self.config.data.prefetch), stage.refresh and stage.refresh.every
         predictor = self.backend.predictor(objective, stage.configured(self.config).evaluate) if every else None
         for first, stop, refreshes in spans(step, stage.steps, every, self._begun(stage)):
@@ -174,8 +174,10 @@ class Engine:
             context = self.context(stage)
             if stage.refresh:
                 context = replace(context, memory=objective.memory())
-            with closing(batches(stage.batches(context), first, stop, *workers)) as source:
-                yield from source
+            count = context.config.train.accumulate
+            build = accumulate.micro_batches(stage, context)
+            with closing(batches(build, first * count, stop * count, *workers)) as source:
+                yield from accumulate.steps(source, count)
 
     def _begun(self, stage: Stage) -> int:
         """Return the steps of the stage before whose count goes on."""

@@ -13,7 +13,7 @@ from common.checkpoint import sha256
 from common.run_folder import digest_of
 from common.stage import Stage, reference
 
-_TRAIN = ("precision", "ema", "sync_bn")  # keys of ``train`` that change the weights; batch_size counts with the ranks
+_TRAIN = ("precision", "ema", "sync_bn")  # keys of ``train`` that change the weights beside those of images_a_step
 _DATA = ("labelled", "colour", "augment")  # keys of ``data`` beside the datasets, which count by their fingerprints
 _ROLES = ("source", "target")
 _FURTHER = ("labelled_target",)  # roles that not every configuration has
@@ -27,7 +27,7 @@ def stage_inputs(config: Any, stage: Stage, data: Any, outputs: dict[str, dict],
         stage: The stage.
         data: The open datasets by role; each has a ``fingerprint()``.
         outputs: Name of each stage upstream -> the digests of its outputs.
-        world: Number of ranks; together with the batch size it says what one step sees.
+        world: Number of ranks; with batch size and micro-batches it says what one step sees.
     Returns:
         A JSON object whose entries can be compared one by one.
     """
@@ -43,7 +43,7 @@ def stage_inputs(config: Any, stage: Stage, data: Any, outputs: dict[str, dict],
             "classes": {key: whole["classes"][key] for key in ("set", "names")},
             "train": {key: whole["train"][key] for key in _TRAIN},
             "data": {key: _not_a_dataset(whole["data"].get(key)) for key in _DATA},
-            "images_a_step": config.train.batch_size * world,
+            "images_a_step": config.train.batch_size * config.train.accumulate * world,
         },
         "weights": _file_digest(config.network.weights),
         "data": {

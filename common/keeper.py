@@ -29,9 +29,11 @@ class Keeper:
         if newest is None:
             return 0, Meter(self._backend)
         parts, info = checkpoint.load(self._backend, newest)
-        if info["world"] != self._backend.world:
-            began = f"{self._stage.name}: begun with {info['world']} processes"
-            self._log.warn(f"{began}, goes on with {self._backend.world}: equal within tolerance, not to the bit")
+        (world, parts_then), ours = (info["world"], info.get("accumulate", 1)), self._config.train.accumulate
+        if (world, parts_then) != (self._backend.world, ours):
+            began = f"{self._stage.name}: begun with {world} processes of {parts_then} micro-batches a step"
+            now = f"goes on with {self._backend.world} of {ours}"
+            self._log.warn(f"{began}, {now}: equal within tolerance, not to the bit")
         objective.load_state(parts)
         self.patience.load(info.get("patience", {}))
         self._log.note(f"{self._stage.name}: goes on after step {info['step']}")
@@ -87,6 +89,7 @@ class Keeper:
             "method": self._config.method.name,
             "backend": self._backend.name,
             "world": self._backend.world,
+            "accumulate": self._config.train.accumulate,
             "versions": self._backend.describe(),
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }

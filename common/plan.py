@@ -1,11 +1,13 @@
 """What a run is going to do: the plan of its stages, and a rehearsal that saves nothing."""
 
+import itertools
 import time
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
+from common import accumulate
 from common.data.check import check
 from common.data.labels import class_set
 from common.data.transforms import stack_images
@@ -64,11 +66,12 @@ def _one_step(engine: Engine, stage: Stage, console: Console) -> float:
     backend, config = engine.backend, stage.configured(engine.config)
     frozen = {role: _untrained(engine, text) for role, text in stage.frozen.items()}
     objective = backend.build(config, stage.objective, frozen=frozen)
-    batch = stage.batches(stage.rehearsed(engine.context(stage)))
+    batch = accumulate.micro_batches(stage, stage.rehearsed(engine.context(stage)))
+    source = accumulate.steps(map(batch, itertools.count()), config.train.accumulate)
     rate = learning_rate(config.optim, 0, stage.steps)
-    losses = {name: float(backend.numpy(value)) for name, value in objective.step(batch(0), rate).items()}
+    losses = {name: float(backend.numpy(value)) for name, value in objective.step(next(source), rate).items()}
     started = time.perf_counter()
-    losses_then = objective.step(batch(1), rate)
+    losses_then = objective.step(next(source), rate)
     backend.numpy(losses_then["loss"])  # waits for the device
     seconds = time.perf_counter() - started
     shown = "  ".join(f"{name} {value:.3f}" for name, value in losses.items() if "/" not in name)

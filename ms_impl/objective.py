@@ -11,6 +11,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.nn import Cell as Network
 
+from common.accumulate import Step, parts
 from common.data.labels import class_set
 from common.keys import check_keys
 from common.loss_scale import LossScale
@@ -23,8 +24,10 @@ from ms_impl.nets import build_network
 from ms_impl.nets.recompute import recompute_blocks
 from ms_impl.nets.training import parameter_groups, set_mode, share_parameters
 from ms_impl.optim import Optimizer, all_finite, clip_by_global_norm
-from ms_impl.passes import Pass, Trained
+from ms_impl.passes import Mean, Pass, Trained
 from ms_impl.weights import get_weights, set_weights
+
+_NONE = 1e-3  # instead of a total of no item; a mean over micro-batches may be less than one
 
 
 class Objective(nn.Cell):
@@ -38,6 +41,7 @@ class Objective(nn.Cell):
         alone: Whether this is the only rank.
         network: The network that trains.
         main: It with its optimizer.
+        mean: Gives the mean of what passes find on the micro-batches of a step.
         average: Its averaged copy when ``train.ema`` asks for one, else None.
     """
 
@@ -74,6 +78,7 @@ class Objective(nn.Cell):
         self._mean, self._std = (_per_channel(value, backend) for value in (config.input.mean, config.input.std))
         self._scaler = LossScale() if config.train.precision == "fp16" else None
         self._further: dict[str, Trained] = {}
+        self.mean = Mean(backend.compile)
         self.main = Trained(self.network, Optimizer(parameter_groups(self.network), config.optim, backend.compile))
         self._forward = self.differentiated(self.construct, self.main)
         self._logits = Compiled(self._evaluated_logits, backend.compile)
@@ -98,26 +103,30 @@ class Objective(nn.Cell):
         """Return what the network sees of images (N, 3, H, W) float32 RGB in [0, 1], such as generated ones."""
         return self._normalised(images, 1.0 / (255.0 * self._scale))
 
-    def share(self, count: Tensor) -> Tensor:
-        """Return the factor that makes a mean over this rank's items its part of the mean over all ranks' items.
+    def share(self, count: Tensor, mean: Tensor | None = None) -> Tensor:
+        """Return the factor that makes a mean over a batch's items its part of the mean over all items of the step.
 
         Args:
-            count: () float32, the items of this rank.
+            count: () float32, the items of this rank's batch.
+            mean: () float32, those of a batch on average where the step has several on this rank; None: ``count``.
         Returns:
             () float32: count * ranks / total, 1 on average.
         """
-        return count * self._world / ops.maximum(self._all_reduce(count), 1.0)
+        total = count if mean is None else mean
+        if not self.alone:
+            total = self._all_reduce(total)
+        return count * self._world / ops.maximum(total, _NONE)
 
-    def step(self, batch: Mapping[str, np.ndarray], lr: float) -> dict[str, Tensor]:
+    def step(self, batch: Step, lr: float) -> dict[str, Tensor]:
         """Train on one batch: forward, losses, backward, mean over ranks, clip, update, average.
 
         Args:
-            batch: Arrays by the names of ``construct``'s arguments.
+            batch: Arrays by the names of ``construct``'s arguments; or micro-batches, whose mean gradient counts.
             lr: Learning rate of the backbone; the heads' factor is applied here.
         Returns:
             Device scalars, the total ``loss`` first; nothing waits for the device but float16's check for overflow.
         """
-        done = self._forward(batch, self.names(tuple(batch)))
+        done = self.mean(self._forward(one, self.names(tuple(one))) for one in parts(batch))
         self.update(self.main, done.gradients, lr)
         return done.losses
 

@@ -1,13 +1,13 @@
 """A network with its optimizer, and a forward pass with its gradients: what a train step is put together from."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import mindspore
 import numpy as np
-from mindspore import ParameterTuple, Tensor
+from mindspore import ParameterTuple, Tensor, ops
 from mindspore.common.api import _pynative_executor
 from mindspore.nn import Cell as Network
 
@@ -42,7 +42,33 @@ class Done:
 
     losses: dict[str, Tensor]
     gradients: list[Tensor]
-    extras: tuple[Tensor, ...]
+    extras: tuple[Tensor, ...] = ()
+
+    def beside(self, other: "Done") -> "Done":
+        """Return both as one: the losses of both, the other's gradients behind these; no extras."""
+        return Done({**self.losses, **other.losses}, [*self.gradients, *other.gradients])
+
+
+class Mean:
+    """The mean of what passes find on the micro-batches of a step, taken as they come: there is room for two."""
+
+    def __init__(self, compile: bool) -> None:
+        """Prepare; ``compile`` makes one graph of the many small sums."""
+        self._blend = Compiled(_blend(compile), compile)
+
+    def __call__(self, found: Iterable[Done]) -> Done:
+        """Return the mean of losses and gradients, without extras; what was found on a single batch as it is."""
+        result = None
+        for number, done in enumerate(found, 1):
+            result = done if result is None else self._moved(result, done, 1.0 / number)
+        assert result is not None, "a step without a batch"
+        return result
+
+    def _moved(self, mean: Done, done: Done, share: float) -> Done:
+        """Return the mean of one more: ``mean + share * (done - mean)``."""
+        pairs = [*mean.losses.values(), *mean.gradients], [*done.losses.values(), *done.gradients]
+        values = self._blend(Tensor(share, mindspore.float32), *pairs[0], *pairs[1])
+        return Done(dict(zip(mean.losses, values)), list(values[len(mean.losses) :]))
 
 
 class Pass:
@@ -91,3 +117,25 @@ def _scaled(function: Callable[..., tuple[Tensor, ...]]) -> Callable:
         return values[0] if scale is None else values[0] * scale, values
 
     return scaled
+
+
+def _blend(compile: bool) -> Callable[..., Sequence[Tensor]]:
+    """Return what gives ``old + share * (new - old)`` of the first half of the tensors and the second.
+
+    A map in a graph, for which see ``averaging``, or a loop.
+    """
+    blend, over = ops.MultitypeFuncGraph("blend"), ops.HyperMap()
+
+    @blend.register("Tensor", "Tensor", "Tensor")
+    def one(share: Tensor, old: Tensor, new: Tensor) -> Tensor:
+        return old + (new - old) * share
+
+    def graph(share: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+        half = len(values) // 2
+        return over(ops.partial(blend, share), values[:half], values[half:])
+
+    def loop(share: Tensor, *values: Tensor) -> list[Tensor]:
+        half = len(values) // 2
+        return [one(share, old, new) for old, new in zip(values[:half], values[half:])]
+
+    return graph if compile else loop

@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from common.accumulate import micro_batches  # noqa: E402
 from common.cli import run  # noqa: E402
 from common.config import load_config  # noqa: E402
 from common.data.roles import open_roles  # noqa: E402
@@ -36,10 +37,10 @@ def main() -> None:
         raise UserError(f"{stage.name} reads the files of {', '.join(stage.reads)}: name their run with --run")
     folders = {name: RunFolder(options.run).stage(name).files for name in stage.reads}
     context = StageContext(stage.configured(config), data, stage.name, options.out, folders)
-    build = stage.batches(stage.rehearsed(context))
-    for step in range(options.step, options.step + options.count):
-        path = options.out / f"{stage.name.replace('/', '-')}-{step:06d}.png"
-        write_png(path, batch_sheet(build(step), data.classes))
+    build, each = micro_batches(stage, stage.rehearsed(context)), context.config.train.accumulate
+    for number in range(options.step * each, (options.step + options.count) * each):
+        path = options.out / f"{stage.name.replace('/', '-')}-{number:06d}.png"
+        write_png(path, batch_sheet(build(number), data.classes))
         print(path)
 
 

@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import Module as Network
 
+from common.accumulate import Step, parts
 from common.data.labels import class_set
 from common.keys import check_keys
 from common.loss_scale import LossScale
@@ -24,8 +25,10 @@ from torch_impl.nets import build_network
 from torch_impl.nets.recompute import recompute_blocks
 from torch_impl.nets.training import parameter_groups, set_mode, share_parameters
 from torch_impl.optim import Optimizer, all_finite, clip_by_global_norm
-from torch_impl.passes import Pass, Trained
+from torch_impl.passes import Mean, Pass, Trained
 from torch_impl.weights import get_weights, set_weights
+
+_NONE = 1e-3  # instead of a total of no item; a mean over micro-batches may be less than one
 
 
 class Objective(nn.Module):
@@ -39,6 +42,7 @@ class Objective(nn.Module):
         alone: Whether this is the only rank.
         network: The network that trains.
         main: It with its optimizer.
+        mean: Gives the mean of what passes find on the micro-batches of a step.
         average: Its averaged copy when ``train.ema`` asks for one, else None.
     """
 
@@ -69,6 +73,7 @@ class Objective(nn.Module):
         self._mean, self._std = (_per_channel(value, backend) for value in (config.input.mean, config.input.std))
         self._scaler = LossScale() if config.train.precision == "fp16" else None
         self._further: dict[str, Trained] = {}
+        self.mean = Mean(backend.compile)
         self.main = Trained(self.network, Optimizer(parameter_groups(self.network), config.optim, backend.compile))
         self._forward = self.differentiated(self.forward, self.main)
         self._logits = Compiled(self._evaluated_logits, backend.compile)
@@ -93,28 +98,30 @@ class Objective(nn.Module):
         """Return what the network sees of images (N, 3, H, W) float32 RGB in [0, 1], such as generated ones."""
         return self._normalised(images, 1.0 / (255.0 * self.config.input.scale))
 
-    def share(self, count: Tensor) -> Tensor:
-        """Return the factor that makes a mean over this rank's items its part of the mean over all ranks' items.
+    def share(self, count: Tensor, mean: Tensor | None = None) -> Tensor:
+        """Return the factor that makes a mean over a batch's items its part of the mean over all items of the step.
 
         Args:
-            count: () float32, the items of this rank.
+            count: () float32, the items of this rank's batch.
+            mean: () float32, those of a batch on average where the step has several on this rank; None: ``count``.
         Returns:
             () float32: count * ranks / total, 1 on average.
         """
-        total = count.clone()
-        dist.all_reduce(total)
-        return count * self.backend.world / total.clamp(min=1.0)
+        total = (count if mean is None else mean).clone()
+        if not self.alone:
+            dist.all_reduce(total)
+        return count * self.backend.world / total.clamp(min=_NONE)
 
-    def step(self, batch: Mapping[str, np.ndarray], lr: float) -> dict[str, Tensor]:
+    def step(self, batch: Step, lr: float) -> dict[str, Tensor]:
         """Train on one batch: forward, losses, backward, mean over ranks, clip, update, average.
 
         Args:
-            batch: Arrays by the names of ``forward``'s arguments.
+            batch: Arrays by the names of ``forward``'s arguments; or micro-batches, whose mean gradient counts.
             lr: Learning rate of the backbone; the heads' factor is applied here.
         Returns:
             Device scalars, the total ``loss`` first; nothing waits for the device but float16's check for overflow.
         """
-        done = self._forward(batch, self.names(tuple(batch)))
+        done = self.mean(self._forward(one, self.names(tuple(one))) for one in parts(batch))
         self.update(self.main, done.gradients, lr)
         return done.losses
 

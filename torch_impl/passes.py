@@ -1,7 +1,7 @@
 """A network with its optimizer, and a forward pass with its gradients: what a train step is put together from."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,33 @@ class Done:
 
     losses: dict[str, Tensor]
     gradients: list[Tensor]
-    extras: tuple[Tensor, ...]
+    extras: tuple[Tensor, ...] = ()
+
+    def beside(self, other: "Done") -> "Done":
+        """Return both as one: the losses of both, the other's gradients behind these; no extras."""
+        return Done({**self.losses, **other.losses}, [*self.gradients, *other.gradients])
+
+
+class Mean:
+    """The mean of what passes find on the micro-batches of a step, taken as they come: there is room for two."""
+
+    def __init__(self, compile: bool) -> None:
+        """Prepare; ``compile`` makes one graph of the many small sums; PyTorch needs none."""
+        self._blend = _blend
+
+    def __call__(self, found: Iterable[Done]) -> Done:
+        """Return the mean of losses and gradients, without extras; what was found on a single batch as it is."""
+        result = None
+        for number, done in enumerate(found, 1):
+            result = done if result is None else self._moved(result, done, 1.0 / number)
+        assert result is not None, "a step without a batch"
+        return result
+
+    def _moved(self, mean: Done, done: Done, share: float) -> Done:
+        """Return the mean of one more: ``mean + share * (done - mean)``."""
+        pairs = [*mean.losses.values(), *mean.gradients], [*done.losses.values(), *done.gradients]
+        values = self._blend(share, *pairs[0], *pairs[1])
+        return Done(dict(zip(mean.losses, values)), list(values[len(mean.losses) :]))
 
 
 class Pass:
@@ -80,3 +106,9 @@ class Pass:
         """Return what is differentiated, and all that the method returned."""
         values = self._function(*inputs)
         return values[0] if scale is None else values[0] * scale, values
+
+
+def _blend(share: float, *values: Tensor) -> list[Tensor]:
+    """Return ``old + share * (new - old)`` of the first half of the tensors and the second."""
+    half = len(values) // 2
+    return [old + (new - old) * share for old, new in zip(values[:half], values[half:])]

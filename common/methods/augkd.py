@@ -29,7 +29,7 @@ from common.methods.augkd_batches import (
     picture_mixup,
     student_batches,
 )
-from common.methods.augkd_settings import AugKDSettings, Row
+from common.methods.augkd_settings import AugKDSettings, DataFreeSettings, Row, TeacherSettings
 from common.methods.supervised import class_batches
 from common.schema import ClassificationDatasetConfig
 from common.stage import Stage
@@ -91,7 +91,7 @@ def teacher_stage(config: Config) -> Stage:
         changes={
             "network": teacher.network,
             "optim": _adam(config, lr=teacher.lr, weight_decay=decay),
-            "train": _train(config, steps, config.method.mixup.epochs, teacher.batch_size),
+            "train": _train(config, steps, config.method.mixup.epochs, teacher),
         },
         scored_on="source_val" if config.data.source_val else "val",
     )
@@ -113,7 +113,7 @@ def datafree_stage(config: Config) -> Stage:
         settings=_settings(config, "datafree"),
         changes={
             "optim": _adam(config, **rate, **cosine),
-            "train": _train(config, steps, datafree.epochs, datafree.batch_size),
+            "train": _train(config, steps, datafree.epochs, datafree),
         },
         judge=judge_datafree,
         picture=picture_datafree,
@@ -234,14 +234,16 @@ def _adam(config: Config, **options: Any) -> dict[str, Any]:
     return whole if config.optim.name == "adam" else {**whole, "name": config.optim.name}
 
 
-def _train(config: Config, steps: int, epochs: int, batch_size: int | None) -> dict[str, Any]:
+def _train(config: Config, steps: int, epochs: int, own: TeacherSettings | DataFreeSettings | None) -> dict[str, Any]:
     """Return the section ``train`` of a stage that is scored at the end of each of so many epochs."""
     every = config.train.evaluate_every or max(1, steps // epochs)
-    return {"evaluate_every": every, **({"batch_size": batch_size} if batch_size else {})}
+    given = own.model_dump(include={"batch_size", "accumulate"}, exclude_none=True) if own else {}
+    return {"evaluate_every": every, **given}
 
 
 def _settings(config: Config, *sections: str) -> dict[str, Any]:
     """Return what a stage depends on: its sections of the method, the sizes, and the teacher."""
     augkd = config.method
-    chosen = augkd.model_dump(mode="json", include={*sections, "latent_size", "latent_width", "image_size"})
+    included, counted = {*sections, "latent_size", "latent_width", "image_size"}, {"datafree": {"accumulate"}}
+    chosen = augkd.model_dump(mode="json", include=included, exclude=counted)  # that counts as images_a_step
     return {**chosen, "teacher": augkd.teacher.network.model_dump(mode="json", exclude={"weights"})}  # by their digest

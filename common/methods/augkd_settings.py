@@ -19,6 +19,7 @@ class TeacherSettings(Strict):
     network: NetworkConfig = ResNetConfig(depth=34)
     steps: NonNegativeInt | None = None  # None: train.steps; 0: network.weights is a trained teacher
     batch_size: PositiveInt | None = None  # None: train.batch_size
+    accumulate: PositiveInt | None = None  # micro-batches a step; None: train.accumulate
     lr: PositiveFloat = 1e-3
     weight_decay: NonNegativeFloat = 0.0
     ignore_weight_decay: bool = False  # official: its command line takes a weight decay and does not use it
@@ -31,6 +32,7 @@ class DataFreeSettings(Strict):
     iterations: PositiveInt = 200  # an epoch; each is one step of the generator ...
     inner: PositiveInt = 5  # ... and so many of student and encoder
     batch_size: PositiveInt | None = None  # None: train.batch_size
+    accumulate: PositiveInt | None = None  # micro-batches a step; None: train.accumulate
     lr: PositiveFloat | None = None  # the student's; None: optim.lr
     generator_lr: NonNegativeFloat = 1e-3
     encoder_lr: PositiveFloat = 1e-4  # constant

@@ -44,6 +44,7 @@ class TrainingSettings(Strict):
 
     steps: PositiveInt | None = None
     batch_size: PositiveInt | None = None  # images of each domain, a rank
+    accumulate: PositiveInt | None = None  # micro-batches a step, see train.accumulate
     lr: PositiveFloat | None = None  # of the head; the schedule's floor moves with it
     horizon: PositiveInt | None = None  # steps of the schedule's first wave (T_MAX); None: the stage's steps
     evaluate_every: PositiveInt | None = None
@@ -207,7 +208,10 @@ def rounds(config: Config, model: str, generator: str) -> list[Stage]:
             batches=partial(self_training_batches, labels=labels.name, size=own.size or iast.pseudo.size),
             start=model,
             reads=(labels.name,),
-            settings={**_options(config, options), "self_training": training.model_dump(mode="json")},
+            settings={
+                **_options(config, options),
+                "self_training": training.model_dump(mode="json", exclude={"accumulate"}),
+            },
             changes=_taught(_changes(config, training, iast.bn), training),
             snapshots=(snapshot,) if earlier else (),
         )
@@ -233,7 +237,8 @@ def pseudo_stage(config: Config, number: int, own: RoundSettings, generator: str
 
 
 def _options(config: Config, names: set[str]) -> dict[str, Any]:
-    return config.method.model_dump(mode="json", include=names)
+    """Return options that a stage depends on; ``accumulate`` counts with the images of a step."""
+    return config.method.model_dump(mode="json", include=names, exclude={"warmup": {"accumulate"}})
 
 
 def _merged(base: Strict, own: RoundSettings) -> Any:
@@ -250,6 +255,7 @@ def _changes(config: Config, training: TrainingSettings, bn: str) -> dict[str, d
         "optim": {"lr": lr, "floor": optim.floor * lr / optim.lr, "horizon": training.horizon or optim.horizon},
         "train": {
             "batch_size": training.batch_size or config.train.batch_size,
+            "accumulate": training.accumulate or config.train.accumulate,
             "evaluate_every": training.evaluate_every or config.train.evaluate_every,
         },
         "network": _held(config, training.bn or bn),

@@ -40,6 +40,7 @@ class ApeOptions(Strict):
     eps: PositiveFloat = 25.0  # length of the perturbation
     consistency: Literal["official", "logits"] = "official"  # features and latent, as released; or logits, as described
     batch_size: PositiveInt | None = None  # images of each labelled domain; None: train.batch_size
+    accumulate: PositiveInt | None = None  # micro-batches a step; None: train.accumulate
     evaluate_every: PositiveInt | None = None  # steps; None: train.evaluate_every
     patience: NonNegativeInt | None = None  # as train.patience; the released code of APE stops no stage early
 
@@ -129,7 +130,7 @@ def ssda_stage(config: Config, kind: str, name: str, steps: int | None = None) -
     if kind == "ape" and ape.consistency == "official" and deep:
         given = f"features have {net.features()} numbers, the latent of predictor_deep {DEEP}"
         raise UserError(f"method.ape.consistency: official needs vectors of one length, but {given}; set it to logits")
-    own = {"ape": config.method.ape.model_dump(mode="json")} if kind == "ape" else {}
+    own = {"ape": config.method.ape.model_dump(mode="json", exclude={"accumulate"})} if kind == "ape" else {}
     changes = _ape_training(config) if kind == "ape" else {}
     return Stage(
         name=name,
@@ -145,7 +146,7 @@ def ssda_stage(config: Config, kind: str, name: str, steps: int | None = None) -
 def _ape_training(config: Config) -> dict[str, dict]:
     """Return what APE's stage has otherwise than the run."""
     ape = config.method.ape
-    given = {key: getattr(ape, key) for key in ("batch_size", "evaluate_every") if getattr(ape, key)}
+    given = {key: getattr(ape, key) for key in ("batch_size", "accumulate", "evaluate_every") if getattr(ape, key)}
     return {"train": {**given, "patience": ape.patience}}
 
 

@@ -1,6 +1,6 @@
 """The train step of APE: attract, perturb, explore (Kim & Kim, ECCV 2020, arXiv 2007.09375)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,10 +95,9 @@ class Ape(RoundsObjective):
         loss, _, _ = perturbed_consistency(self.network, self.still, images, perturbation, self.consistency, *passes)
         return (self.lambda_consistency * loss,)
 
-    def rounds(self, batch: Mapping[str, np.ndarray]) -> Iterator[Done]:
-        """Yield what each round found; the second is computed when it is asked for, with the weights of that moment."""
-        yield self._forward(batch, self.names(tuple(batch)))
-        yield self._second({**batch, "perturbation": self.perturbation(batch)}, self.second_names())
+    def second_round(self, batch: Mapping[str, np.ndarray]) -> Done:
+        """Return what the second round finds on one batch, with the weights of this moment."""
+        return super().second_round({**batch, "perturbation": self.perturbation(batch)})
 
     def perturbation(self, batch: Mapping[str, np.ndarray]) -> Tensor:
         """Return the perturbation of a batch's target images, (M + U, 3, H, W) float32, by the present weights.

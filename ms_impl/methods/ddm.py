@@ -19,14 +19,17 @@ class RegionTeacher(SegmentationObjective):
         """Return ``loss``, ``main``, ``aux``."""
         return "loss", "main", "aux"
 
-    def construct(self, mixed_image: Tensor, mixed_label: Tensor) -> tuple[Tensor, ...]:
+    def construct(
+        self, mixed_image: Tensor, mixed_label: Tensor, mixed_count: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         """Return L_RL and its main and auxiliary cross entropy.
 
         Args:
             mixed_image: (N, 3, H, W) uint8 RGB, x_rl of eq. 1.
             mixed_label: (N, H, W) int32, y_rl of eq. 1, 255 ignored.
+            mixed_count: () float32, labelled pixels of a micro-batch on average; None where a step has but one batch.
         """
-        return self.segmentation(mixed_image, mixed_label)
+        return self.segmentation(mixed_image, mixed_label, mixed_count)
 
 
 class SampleTeacher(SegmentationObjective):
@@ -37,7 +40,13 @@ class SampleTeacher(SegmentationObjective):
         return "loss", "source_main", "source_aux", "target_main", "target_aux"
 
     def construct(
-        self, source_image: Tensor, source_label: Tensor, target_image: Tensor, target_label: Tensor
+        self,
+        source_image: Tensor,
+        source_label: Tensor,
+        target_image: Tensor,
+        target_label: Tensor,
+        source_count: Tensor | None = None,
+        target_count: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Return L_SL and the cross entropies of source and target, main and auxiliary; source passes first.
 
@@ -46,9 +55,11 @@ class SampleTeacher(SegmentationObjective):
             source_label: (N, H, W) int32, 255 ignored.
             target_image: (M, 3, H', W').
             target_label: (M, H', W').
+            source_count: () float32, labelled pixels of a micro-batch on average; None where a step has but one batch.
+            target_count: The same of the target.
         """
-        source, source_main, source_aux = self.segmentation(source_image, source_label)
-        target, target_main, target_aux = self.segmentation(target_image, target_label)
+        source, source_main, source_aux = self.segmentation(source_image, source_label, source_count)
+        target, target_main, target_aux = self.segmentation(target_image, target_label, target_count)
         return source + target, source_main, source_aux, target_main, target_aux
 
 
@@ -79,6 +90,7 @@ class Student(SegmentationObjective):
         target_image: Tensor,
         target_label: Tensor,
         teacher_logits: Tensor | None = None,
+        target_count: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Return L_S, KL with its factor T^2, and SEG with its parts; the unlabelled image passes first.
 
@@ -88,12 +100,13 @@ class Student(SegmentationObjective):
             target_label: (M, H', W') int32, 255 ignored, y_t.
             teacher_logits: (N, 2, C, h, w) main logits of both teachers on x_u, region level first, from an earlier
                 pass; None lets the teachers predict.
+            target_count: () float32, labelled pixels of a micro-batch on average; None where a step has but one batch.
         """
         unlabelled = self.normalise(unlabelled_image)
         teachers = self._predict_teachers(unlabelled) if teacher_logits is None else _pair(teacher_logits)
         aux, main = self.classifiers(unlabelled)
         kl = self._distillation(main, teachers, unlabelled)
-        ce, ce_main, ce_aux = self.segmentation(target_image, target_label)
+        ce, ce_main, ce_aux = self.segmentation(target_image, target_label, target_count)
         loss = self.lambda_kl * kl + self.lambda_ce * ce
         if not self.lambda_kl_aux:
             return loss, kl, ce, ce_main, ce_aux

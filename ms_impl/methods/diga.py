@@ -1,12 +1,14 @@
 """Warm-up of DiGA (Shen et al., CVPR 2023, arXiv 2304.02222); its stages are in ``common.methods.diga``."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import mindspore
 import numpy as np
 from mindspore import Tensor, ops
 
+from common.accumulate import Step, parts
 from common.networks.translator import TranslatorConfig
 from ms_impl.averaging import Follower
 from ms_impl.centroids import paste
@@ -15,6 +17,7 @@ from ms_impl.consistency import masked_symmetric_distillation, ohem_cross_entrop
 from ms_impl.losses import IGNORED, cross_entropy, upsample, valid_pixels
 from ms_impl.nets.training import set_mode
 from ms_impl.objective import Objective
+from ms_impl.passes import Done
 from ms_impl.weights import get_weights, set_weights
 
 
@@ -61,15 +64,13 @@ class Distillation(Objective):
         """Return ``loss``, the cross entropy, the distillation."""
         return "loss", "seg", "distil"
 
-    def step(self, batch: Mapping[str, np.ndarray], lr: float) -> dict[str, Tensor]:
+    def step(self, batch: Step, lr: float) -> dict[str, Tensor]:
         """Let the teacher follow, then train the student; arguments and result as ``Objective``."""
-        self._follow(batch)
-        inputs = self.prepare(batch)
-        done = self._forward(inputs, self.names(tuple(inputs)))
-        if "target_seen" in batch:  # moves the student's running statistics towards the target, nothing else
-            self._without_gradient(self._adapt, batch, ("target_seen",))
+        each = parts(batch)
+        self._follow(each[0])
+        done = self.mean(map(self._learn, each, self.prepare(each)))
         self.update(self.main, done.gradients, lr)
-        return {**done.losses, **self.shares(inputs)}
+        return done.losses
 
     def shares(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return what is logged beside the losses, device scalars in [0, 1], of what ``prepare`` returned."""
@@ -79,23 +80,20 @@ class Distillation(Objective):
         """Return the losses of a batch and the gradient of each trained parameter by name; trains nothing."""
         before = self.state()
         self._follow(batch)
-        result = super().gradients(self.prepare(batch))
+        result = super().gradients(self.prepare([batch])[0])
         self.load_state(before)
         return result
 
-    def prepare(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | Tensor]:
+    def prepare(self, batches: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray | Tensor]]:
         """Return what ``construct`` takes, made without gradient: both views, and what the teacher says of them.
 
         Args:
-            batch: ``source_image`` (N, 3, H, W) uint8 RGB, ``source_label`` (N, H, W) int32, ``source_strong``
-                (N, 3, H, W) float32, the augmented images as the network sees them; with a translator ``source_mask``
-                (N, H, W) uint8, 1 where the mixed view shows the augmented image; optional ``teacher_noise`` and
-                ``student_noise`` (2 N, draws) float32.
+            batches: The micro-batches of a step, each with ``source_image`` (N, 3, H, W) uint8 RGB, ``source_label``
+                (N, H, W) int32, ``source_strong`` (N, 3, H, W) float32, the augmented images as the network sees them;
+                with a translator ``source_mask`` (N, H, W) uint8, 1 where the mixed view shows the augmented image;
+                optional ``teacher_noise`` and ``student_noise`` (2 N, draws) float32.
         """
-        keys = ("source_image", "source_strong", "source_mask", "teacher_noise")
-        made = self._without_gradient(self._teach, batch, keys)
-        kept = {key: batch[key] for key in ("source_label", "student_noise") if key in batch}
-        return {**kept, **dict(zip(("views", "teacher_feature", "teacher_logits", "teacher_auxiliary"), made))}
+        return [self._prepared(batch) for batch in batches]
 
     def construct(
         self,
@@ -104,6 +102,7 @@ class Distillation(Objective):
         source_label: Tensor,
         teacher_auxiliary: Tensor | None = None,
         student_noise: Tensor | None = None,
+        source_count: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Return the loss, cross entropy on the original views and distillation between the views.
 
@@ -113,23 +112,26 @@ class Distillation(Objective):
             source_label: (N, H, W) int32, 255 ignored.
             teacher_auxiliary: Logits of the teacher's auxiliary classifier.
             student_noise: (2 N, draws) float32 in [0, 1) for dropout; None drops nothing.
+            source_count: () float32, labelled pixels of a micro-batch on average; None where a step has but one batch.
         """
         outputs = self.network(views, student_noise)
-        seg = self.segmentation(outputs, source_label)
+        seg = self.segmentation(outputs, source_label, source_count)
         distil = self.distillation(outputs, teacher_logits, teacher_auxiliary, source_label)
         return self.options.lambda_main * seg + self.of_phase.lambda_distil * distil, seg, distil
 
-    def segmentation(self, outputs: tuple[Tensor, ...], label: Tensor) -> Tensor:
+    def segmentation(self, outputs: tuple[Tensor, ...], label: Tensor, count: Tensor | None = None) -> Tensor:
         """Return the cross entropy, () float32, of the first N images; the auxiliary part has its weight in it.
 
         Args:
             outputs: Of the network, for at least N images.
             label: (N, H, W) int32, 255 ignored.
+            count: () float32, valid pixels of a batch on average where the step has several; see ``share``.
         """
-        loss = self._cross_entropy(outputs[-1][: label.shape[0]], label)
+        loss = self._cross_entropy(outputs[-1][: label.shape[0]], label, count)
         if self._auxiliary is None:
             return loss
-        return loss + self.options.lambda_aux * self._cross_entropy(outputs[self._auxiliary][: label.shape[0]], label)
+        auxiliary = self._cross_entropy(outputs[self._auxiliary][: label.shape[0]], label, count)
+        return loss + self.options.lambda_aux * auxiliary
 
     def distillation(
         self, outputs: tuple[Tensor, ...], teacher: Tensor, teacher_auxiliary: Tensor | None, label: Tensor
@@ -160,6 +162,20 @@ class Distillation(Objective):
         super().load_state(state)
         set_weights(self.teacher, state["teacher"], "teacher")
 
+    def _learn(self, batch: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray | Tensor]) -> Done:
+        """Return what the pass on a batch found, of what ``prepare`` returned for it."""
+        done = self._forward(inputs, self.names(tuple(inputs)))
+        if "target_seen" in batch:  # moves the student's running statistics towards the target, nothing else
+            self._without_gradient(self._adapt, batch, ("target_seen",))
+        return replace(done, losses={**done.losses, **self.shares(inputs)})
+
+    def _prepared(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | Tensor]:
+        """Return what ``prepare`` does of one batch."""
+        keys = ("source_image", "source_strong", "source_mask", "teacher_noise")
+        made = self._without_gradient(self._teach, batch, keys)
+        kept = {key: batch[key] for key in ("source_label", "source_count", "student_noise") if key in batch}
+        return {**kept, **dict(zip(("views", "teacher_feature", "teacher_logits", "teacher_auxiliary"), made))}
+
     def _follow(self, batch: Mapping[str, np.ndarray]) -> None:
         self._mean_teacher.follow(float(batch["momentum"]))
 
@@ -187,13 +203,15 @@ class Distillation(Objective):
         outputs = self.evaluated(images)
         return outputs[self._feature], outputs[-1]
 
-    def _cross_entropy(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Return one classifier's loss; means over valid pixels are weighted so that all ranks together make one."""
+    def _cross_entropy(self, logits: Tensor, label: Tensor, count: Tensor | None) -> Tensor:
+        """Return one classifier's loss; means over valid pixels are weighted so that all of a step make one."""
         options, size = self.options, (label.shape[1], label.shape[2])
         if options.seg_loss == "ohem":
             return ohem_cross_entropy(logits, label, options.ohem_threshold, options.ohem_min_kept)
         loss = cross_entropy(upsample(logits, size), label, options.ce_normalise)
-        return loss if self.alone or options.ce_normalise == "all" else loss * self.share(valid_pixels(label))
+        if options.ce_normalise == "all" or (self.alone and count is None):
+            return loss
+        return loss * self.share(valid_pixels(label), count)
 
     def _distil(self, teacher: Tensor, student: Tensor, label: Tensor) -> Tensor:
         size = (label.shape[1], label.shape[2])

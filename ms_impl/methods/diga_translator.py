@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from mindspore import Tensor, ops
 
+from common.accumulate import Step, parts
 from common.networks.translator import CriticsConfig, TranslatorConfig, Vgg19Config
 from ms_impl.nets import build_network
 from ms_impl.nets.training import set_mode
@@ -45,11 +46,12 @@ class TranslatorTraining(Objective):
         """Return ``loss`` and the five parts, unweighted."""
         return _PARTS
 
-    def step(self, batch: Mapping[str, np.ndarray], lr: float) -> dict[str, Tensor]:
+    def step(self, batch: Step, lr: float) -> dict[str, Tensor]:
         """Train both sides on one batch; arguments and result as ``Objective``, the critics' losses behind."""
-        judged = self._judge(batch, _CRITICS)
+        each = parts(batch)
+        judged = self.mean(self._judge(one, _CRITICS) for one in each)
         self.update(self._critics, judged.gradients, lr)
-        done = self._forward(batch, self.names(tuple(batch)))
+        done = self.mean(self._forward(one, self.names(tuple(one))) for one in each)
         self.update(self.main, done.gradients, lr)
         return {**done.losses, **judged.losses}
 

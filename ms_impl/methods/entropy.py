@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from mindspore import Tensor, ops
 
+from common.accumulate import Step, parts
 from ms_impl.class_losses import entropy
 from ms_impl.methods.classification import ClassificationObjective
 from ms_impl.passes import Done
@@ -57,12 +58,16 @@ class RoundsObjective(ClassificationObjective):
         """Return the losses of the second round, the differentiated one first."""
         raise NotImplementedError
 
-    def rounds(self, batch: Mapping[str, np.ndarray]) -> Iterator[Done]:
+    def rounds(self, batch: Step) -> Iterator[Done]:
         """Yield what each round found; the second is computed when it is asked for, with the weights of that moment."""
-        yield self._forward(batch, self.names(tuple(batch)))
-        yield self._second(batch, self.second_names())
+        yield self.mean(self._forward(one, self.names(tuple(one))) for one in parts(batch))
+        yield self.mean(map(self.second_round, parts(batch)))
 
-    def step(self, batch: Mapping[str, np.ndarray], lr: float) -> dict[str, Tensor]:
+    def second_round(self, batch: Mapping[str, np.ndarray]) -> Done:
+        """Return what the second round finds on one batch, with the weights of this moment."""
+        return self._second(batch, self.second_names())
+
+    def step(self, batch: Step, lr: float) -> dict[str, Tensor]:
         """Train on one batch in two rounds; arguments as ``Objective.step``.
 
         Returns:

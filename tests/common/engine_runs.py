@@ -43,11 +43,11 @@ def data(seed: int = 0) -> SimpleNamespace:
 
 
 def stage_batches(context, role: str):
-    """Two images a step, drawn by position."""
+    """Two images a step and rank, drawn by position."""
 
     def batch(step: int) -> dict:
         dataset = getattr(context.data, role)
-        rng = generator(context.config.seed, context.stage, step)
+        rng = generator(context.config.seed, context.stage, step, context.rank)
         picked = rng.integers(len(dataset), size=context.config.train.batch_size)
         images = np.stack([dataset.image(i).transpose(2, 0, 1) for i in picked])
         return {"image": images, "label": np.stack([dataset.label(i) for i in picked]).astype(np.int32)}

@@ -23,7 +23,7 @@ def started(backend, objective: str, frozen: bool):
         config = small_diga.configuration("se", {"centroids": {"momentum": 0.2}}, freeze_bn_stats=frozen)
         config = config.model_copy(update={"optim": config.optim.model_copy(update={"head_lr_mult": 0.5})})
         model = backend.build(config, objective)
-        channels = model.network.feature_channels
+        channels = getattr(model.network, "feature_channels", 1)
         return model, [small_diga.batch(config, step, channels) for step in range(STEPS)], 2.0
     config = configuration(objective, network={"freeze_bn_stats": frozen}, optim={"clip": 1.0})
     return build(backend, objective, config), [batch(objective, images=2)] * STEPS, 0.1

@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
+from common.accumulate import counted
 from common.backends import open_backend
 from convert import optimizer as moving
 from tests.compare import assert_close
@@ -29,6 +30,8 @@ FORMS = {  # form -> (objective, sections of its configuration, learning rate la
     "s3d-first-point": ("s3d", {"method": {"sty_layer": "layer1", "assistant_counts": False}}, LR),
     "region-clipped": ("ddm_region", {"optim": {"clip": 0.5, "nesterov": True}}, 1.0),
     "region-adam": ("ddm_region", {"optim": {"name": "adamw", "eps": 1e-2, "weight_decay": 0.05, "clip": 1.0}}, LR),
+    "region-accumulated": ("ddm_region", {"train": {"accumulate": 2, "ema": 0.3}, "optim": {"clip": 0.5}}, 1.0),
+    "warmup-accumulated": ("iast_warmup", {"train": {"accumulate": 2}}, LR),
     "region-averaged": ("ddm_region", {"train": {"ema": 0.3}, "network": {"freeze_bn_affine": False}}, 0.5),
     "sample-frozen-statistics": ("ddm_sample", {"network": {"freeze_bn_stats": True, "aux": False}}, 1e-3),
     "student-probs": (
@@ -47,7 +50,7 @@ FORMS = {  # form -> (objective, sections of its configuration, learning rate la
 TAUGHT = ("self-training-taught",)  # with another view of the target images
 WEIGHTS = ("model", "ema", "discriminator")  # parts of a state
 IAST = ("iast_warmup", "iast_self_training")
-DDM = ("ddm_region", "region-adam", "student-aux")
+DDM = ("ddm_region", "region-adam", "region-accumulated", "student-aux")
 LONG = tuple(form for form in FORMS if form not in METHODS)  # variants of others; slow
 COMPILED = (*DDM, "supervised_classes", "mme", "ape", "s3d", *IAST)  # by the graph compiler too; slow
 
@@ -64,7 +67,9 @@ class Trained:
             arrays["target_strong"] = 255 - arrays["target_image"]
         self.images = next(array for key, array in arrays.items() if key.endswith("_image"))
         self.before = self.weights()
-        losses = [self.model.step(arrays, lr) for _ in range(STEPS)]
+        count = self.model.config.train.accumulate
+        step = counted([batch(objective, seed=part) for part in range(count)]) if count > 1 else arrays
+        losses = [self.model.step(step, lr) for _ in range(STEPS)]
         self.losses = [{key: float(self.backend.numpy(value)) for key, value in one.items()} for one in losses]
         self.after, self.logits = self.weights(), self.backend.numpy(self.model.predict(self.images))
 

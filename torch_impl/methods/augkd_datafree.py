@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.accumulate import Step, parts
 from common.methods.augkd_networks import networks
 from torch_impl.compiled import Compiled
 from torch_impl.datafree import encoder_loss, generator_loss, kl_divergence
@@ -56,36 +57,35 @@ class DataFree(LatentObjective):
         student = self.network(self.normalise_unit(images), dropout)[-1]
         return (kl_divergence(student, target).sum(1).mean(),)
 
-    def step(self, batch: Mapping[str, np.ndarray], lr: float) -> dict[str, Tensor]:
+    def step(self, batch: Step, lr: float) -> dict[str, Tensor]:
         """Do one iteration.
 
         Args:
             batch: ``latent`` (1 + inner, N, L) and ``noise`` (inner, N, L) float32; ``dropout`` (1 + inner, N, units)
-                uint8, 1 for what is kept, where the student has dropout.
+                uint8, 1 for what is kept, where the student has dropout. Or several such.
             lr: Rate of the student; that of the generator moves with it, the encoder's stays.
         Returns:
             Device scalars: the student's mean ``loss``, the encoder's mean, and the generator's with its parts.
         """
-        each = [{"latent": latent} for latent in batch["latent"]]
-        for number, kept in enumerate(batch.get("dropout", ())):
-            each[number]["dropout"] = kept
-        losses = self.generator_step(each[0], lr)
-        done = [self.student_step({**part, "noise": n}, lr) for part, n in zip(each[1:], batch["noise"])]
+        first, *rest = zip(*map(_turns, parts(batch)))
+        losses = self.generator_step(first, lr)
+        done = [self.student_step(turn, lr) for turn in rest]
         means = {name: sum(one[name] for one in done) / len(done) for name in ("loss", "encoder")}
         return {**means, **losses}
 
-    def generator_step(self, batch: Mapping[str, np.ndarray], lr: float) -> dict[str, Tensor]:
+    def generator_step(self, batch: Step, lr: float) -> dict[str, Tensor]:
         """Let the generator learn from one batch; returns its loss and the parts of it."""
-        done = self._invert(batch, GENERATOR)
+        done = self.mean(self._invert(one, GENERATOR) for one in parts(batch))
         self.update(self.inverting, done.gradients, lr * self.settings.generator_lr / self.config.optim.lr)
         return done.losses
 
-    def student_step(self, batch: Mapping[str, np.ndarray], lr: float) -> dict[str, Tensor]:
+    def student_step(self, batch: Step, lr: float) -> dict[str, Tensor]:
         """Let student and encoder learn from one batch of generated images; returns ``loss`` and ``encoder``."""
-        student, encoder = self._learn(batch)
-        self.update(self.main, student.gradients, lr)
-        self.update(self.restoring, encoder.gradients, self.settings.encoder_lr)
-        return {**student.losses, **encoder.losses}
+        done = self.mean(student.beside(encoder) for student, encoder in map(self._learn, parts(batch)))
+        own = len(self.main.optimizer.parameters)
+        self.update(self.main, done.gradients[:own], lr)
+        self.update(self.restoring, done.gradients[own:], self.settings.encoder_lr)
+        return done.losses
 
     def generator_gradients(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the generator's gradients of a batch by name; trains nothing, but BatchNorm counts the batch."""
@@ -185,3 +185,12 @@ class DataFree(LatentObjective):
         with torch.no_grad():
             images, teacher, *gap, encoder = self._observe(latent, noise)
             return generator_loss(teacher, self.logits(images), gap)[0], encoder
+
+
+def _turns(batch: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+    """Return the batches of a step's updates, one after another: the generator's, then those of the student."""
+    turns = [{"latent": latent} for latent in batch["latent"]]
+    for key, first in (("dropout", 0), ("noise", 1)):
+        for turn, array in zip(turns[first:], batch.get(key, ())):
+            turn[key] = array
+    return turns

@@ -11,6 +11,7 @@ from common.data.labels import class_set
 from common.keys import check_keys
 from torch_impl.centroids import bilateral_consensus, class_means, class_shares, follow_centroids, nearest, paste
 from torch_impl.compiled import Compiled
+from torch_impl.losses import valid_pixels
 from torch_impl.methods.diga import Distillation
 from torch_impl.weights import get_weights, set_weights
 
@@ -45,25 +46,24 @@ class ConsensusTraining(Distillation):
         """Return ``loss``, the cross entropy on the source, the distillation, the cross entropy on mixed images."""
         return "loss", "seg", "distil", "mixed"
 
-    def prepare(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | Tensor]:
+    def prepare(self, batches: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray | Tensor]]:
         """Return what ``forward`` takes; the memory is updated behind the consensus, which sees the old one.
 
         Args:
-            batch: As for ``Distillation``, and ``target_image`` (N, 3, H, W) uint8 RGB, ``target_strong`` (N, 3, H, W)
-                float32, ``target_label`` (N, H, W) int32, the offline labels, and ``target_mask`` (N, H, W) uint8, 1
-                where the source is pasted; in the first batch ``centroids`` (C, D) float32 and ``counts`` (C,);
-                optional ``mixed_noise`` and ``target_noise`` (N, draws).
+            batches: As for ``Distillation``, with ``target_image`` (N, 3, H, W) uint8 RGB, ``target_strong``
+                (N, 3, H, W) float32, ``target_label`` (N, H, W) int32, the offline labels, and ``target_mask``
+                (N, H, W) uint8, 1 where the source is pasted; in the first step ``centroids`` (C, D) float32 and
+                ``counts`` (C,); optional ``mixed_noise`` and ``target_noise`` (N, draws).
         """
-        if "centroids" in batch:
-            self.load_memory({name: batch[name] for name in ("centroids", "counts")})
-        inputs = super().prepare(batch)
-        given = {**batch, **inputs, "centroids": self.centroids}
-        made = self._without_gradient(self._agreed, given, _CONSENSUS)
+        if "centroids" in batches[0]:
+            self.load_memory({name: batches[0][name] for name in ("centroids", "counts")})
+        made = super().prepare(batches)
         with torch.no_grad():
-            self._remember(*made[2:6])
-        noise = {"mixed_noise": batch["mixed_noise"]} if "mixed_noise" in batch else {}
-        shares = {"agreed": made[6], "offline": made[7]}
-        return {**inputs, **noise, **shares, "mixed_image": made[0], "mixed_label": made[1]}
+            self._remember([one.pop("vectors") for one in made])
+        if len(made) == 1:
+            return made
+        count = sum(valid_pixels(one["mixed_label"]) for one in made) / len(made)
+        return [{**one, "mixed_count": count} for one in made]
 
     def shares(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return which share of the target's pixels keeps a label: all together, and by class beside the offline ones.
@@ -84,6 +84,8 @@ class ConsensusTraining(Distillation):
         teacher_auxiliary: Tensor | None = None,
         student_noise: Tensor | None = None,
         mixed_noise: Tensor | None = None,
+        source_count: Tensor | None = None,
+        mixed_count: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Return the loss and its parts; the mixed images pass behind the views.
 
@@ -96,11 +98,13 @@ class ConsensusTraining(Distillation):
             teacher_auxiliary: Logits of the teacher's auxiliary classifier.
             student_noise: (2 N, draws) float32 in [0, 1) for dropout; None drops nothing.
             mixed_noise: (N, draws) float32.
+            source_count: () float32, labelled pixels of a micro-batch on average; None where a step has but one batch.
+            mixed_count: The same of the mixed images.
         """
         outputs = self.network(views, student_noise)
-        seg = self.segmentation(outputs, source_label)
+        seg = self.segmentation(outputs, source_label, source_count)
         distil = self.distillation(outputs, teacher_logits, teacher_auxiliary, source_label)
-        mixed = self.segmentation(self.network(mixed_image, mixed_noise), mixed_label)
+        mixed = self.segmentation(self.network(mixed_image, mixed_noise), mixed_label, mixed_count)
         return self.options.lambda_main * (seg + mixed) + self.of_phase.lambda_distil * distil, seg, distil, mixed
 
     def consensus(self, batch: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -130,6 +134,16 @@ class ConsensusTraining(Distillation):
         self.centroids, self.counts = (
             self.backend.tensor(np.array(arrays[name], np.float32)) for name in ("centroids", "counts")
         )
+
+    def _prepared(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | Tensor]:
+        """Return what ``prepare`` does of one batch, and the ``vectors`` that will move the centroids."""
+        inputs = super()._prepared(batch)
+        given = {**batch, **inputs, "centroids": self.centroids}
+        made = self._without_gradient(self._agreed, given, _CONSENSUS)
+        noise = {"mixed_noise": batch["mixed_noise"]} if "mixed_noise" in batch else {}
+        shares = {"agreed": made[6], "offline": made[7]}
+        mixed = {"mixed_image": made[0], "mixed_label": made[1], "vectors": made[2:6]}
+        return {**inputs, **noise, **shares, **mixed}
 
     def _nearest(
         self, target: Tensor, label: Tensor, centroids: Tensor, noise: Tensor | None
@@ -162,10 +176,14 @@ class ConsensusTraining(Distillation):
         shares = (class_shares(one, centroids.shape[0]) for one in (kept, label))
         return image, mixed, *of_target, *of_source, *shares
 
-    def _remember(self, target: Tensor, target_counts: Tensor, source: Tensor, source_counts: Tensor) -> None:
-        """Move the centroids, by the target's vectors first; those of all ranks count, in the order of the ranks."""
+    def _remember(self, vectors: Sequence[tuple[Tensor, ...]]) -> None:
+        """Move the centroids, by the target's vectors first; those of all micro-batches and ranks count, in this order.
+
+        Args:
+            vectors: Of each micro-batch: class means and which of them count, of the target, then of the source.
+        """
         memory = self.options.centroids
-        for means, valid in ((target, target_counts), (source, source_counts)):
+        for means, valid in [*(one[:2] for one in vectors), *(one[2:] for one in vectors)]:
             if not self.alone:
                 means, valid = self._of_all_ranks(means), self._of_all_ranks(valid.float()) > 0.5
             self.centroids, self.counts = follow_centroids(

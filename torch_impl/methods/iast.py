@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from common.accumulate import Step, parts
 from common.data.labels import class_set
 from common.schedules import group_rate
 from torch_impl.adversarial import discriminator_loss, fooling_loss
@@ -13,6 +14,7 @@ from torch_impl.execution import lower_precision
 from torch_impl.losses import IGNORED, cross_entropy, softmax, upsample, valid_pixels
 from torch_impl.methods.segmentation import SegmentationObjective
 from torch_impl.nets import build_network
+from torch_impl.passes import Done
 from torch_impl.regions import ignored_consistency, region_losses
 
 
@@ -39,16 +41,19 @@ class AdversarialWarmUp(SegmentationObjective):
         """Return ``loss``, the source's cross entropies, and the adversarial part."""
         return "loss", "main", "aux", "adversarial"
 
-    def forward(self, source_image: Tensor, source_label: Tensor, target_image: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self, source_image: Tensor, source_label: Tensor, target_image: Tensor, source_count: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         """Return the loss of the segmentation network, its parts, and both domains' maps; source passes first.
 
         Args:
             source_image: (N, 3, H, W) uint8 RGB.
             source_label: (N, H, W) int32, 255 ignored.
             target_image: (M, 3, H', W').
+            source_count: () float32, labelled pixels of a micro-batch on average; None where a step has but one batch.
         """
         aux, main = self.classifiers(self.normalise(source_image))
-        source, main_part, aux_part = self.mean_over_ranks(aux, main, source_label)
+        source, main_part, aux_part = self.mean_over_ranks(aux, main, source_label, source_count)
         maps = softmax(upsample(main, (source_label.shape[1], source_label.shape[2])))
         _, other = self.classifiers(self.normalise(target_image))
         target_maps = softmax(upsample(other, (target_image.shape[2], target_image.shape[3])))
@@ -60,17 +65,23 @@ class AdversarialWarmUp(SegmentationObjective):
         """Return the discriminator's loss on probabilities (N, C, H, W) of either domain, which are constants."""
         return (discriminator_loss(self.discriminator(source_maps), self.discriminator(target_maps), self.kind),)
 
-    def step(self, batch: Mapping[str, np.ndarray], lr: float) -> dict[str, Tensor]:
+    def step(self, batch: Step, lr: float) -> dict[str, Tensor]:
         """Train both players on one batch; arguments and result as ``Objective.step``.
 
         The discriminator rests in steps whose batch says so (``update_discriminator`` false).
         """
+        each = parts(batch)
+        done, own = self.mean(map(self._both, each)), len(self.main.optimizer.parameters)
+        self.update(self.main, done.gradients[:own], lr)
+        if each[0].get("update_discriminator", True):
+            self.update(self._critic, done.gradients[own:], group_rate(self.config.optim, lr, 1.0, self._rate))
+        return done.losses
+
+    def _both(self, batch: Mapping[str, np.ndarray]) -> Done:
+        """Return what the passes of both players found, the discriminator behind."""
         done = self._forward(batch, self.names(tuple(batch)))
-        critic = self._discriminate(dict(zip(("source_maps", "target_maps"), done.extras)), ("discriminator",))
-        self.update(self.main, done.gradients, lr)
-        if batch.get("update_discriminator", True):
-            self.update(self._critic, critic.gradients, group_rate(self.config.optim, lr, 1.0, self._rate))
-        return {**done.losses, **critic.losses}
+        maps = dict(zip(("source_maps", "target_maps"), done.extras))
+        return done.beside(self._discriminate(maps, ("discriminator",)))
 
 
 class SelfTraining(SegmentationObjective):
@@ -95,9 +106,9 @@ class SelfTraining(SegmentationObjective):
         names = tuple(name for key, name in further.items() if key in keys)
         return ("loss", "pseudo", "uniform", "entropy", "kept", *names)
 
-    def step(self, batch: Mapping[str, np.ndarray], lr: float) -> dict[str, Tensor]:
+    def step(self, batch: Step, lr: float) -> dict[str, Tensor]:
         """Train on one batch; arguments and result as ``Objective.step``."""
-        return super().step(self.taught(batch), lr)
+        return super().step([self.taught(one) for one in parts(batch)], lr)
 
     def gradients(self, batch: Mapping[str, np.ndarray]) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
         """Return the losses of a batch and the gradient of each trained parameter by name; trains nothing."""
@@ -118,6 +129,8 @@ class SelfTraining(SegmentationObjective):
         source_label: Tensor | None = None,
         target_strong: Tensor | None = None,
         teacher_logits: Tensor | None = None,
+        target_count: Tensor | None = None,
+        source_count: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Return the total, its unweighted parts, and the share of pixels with a label; a source image passes first.
 
@@ -128,8 +141,10 @@ class SelfTraining(SegmentationObjective):
             source_label: (M, H', W').
             target_strong: (N, 3, H, W) uint8 RGB, the target images in other colours, which the network sees instead.
             teacher_logits: (N, C, h, w), what the averaged network says of the target images.
+            target_count: () float32, labelled pixels of a micro-batch on average; None where a step has but one batch.
+            source_count: The same of the source.
         """
-        source = None if source_image is None else self.segmentation(source_image, source_label)[0]
+        source = None if source_image is None else self.segmentation(source_image, source_label, source_count)[0]
         aux, main = self.classifiers(self.normalise(target_image if target_strong is None else target_strong))
         size = (target_label.shape[1], target_label.shape[2])
         logits = upsample(main, size)
@@ -139,15 +154,16 @@ class SelfTraining(SegmentationObjective):
         labelled = valid_pixels(target_label)
         kept = labelled / target_label.numel()
         ignored = 1.0
-        if not self.alone:
-            labelled = self.share(labelled)
-            ignored = self.share((target_label == IGNORED).sum().float())
+        if not self.alone or target_count is not None:
+            labelled = self.share(labelled, target_count)
+            mean = None if target_count is None else target_label.numel() - target_count
+            ignored = self.share((target_label == IGNORED).sum().float(), mean)
             pseudo, uniform, entropy = pseudo * labelled, uniform * labelled, entropy * ignored
         loss = self.lambda_pseudo * pseudo + self.lambda_confident * uniform + self.lambda_ignored * entropy
-        parts = (pseudo, uniform, entropy, kept)
+        found = (pseudo, uniform, entropy, kept)
         if target_strong is not None:
             taught = ignored_consistency(logits, upsample(teacher_logits, size), target_label, self.empty) * ignored
-            loss, parts = loss + self.lambda_consistency * taught, (*parts, taught)
+            loss, found = loss + self.lambda_consistency * taught, (*found, taught)
         if source is not None:
-            loss, parts = loss + self.lambda_source * source, (*parts, source)
-        return (loss, *parts)
+            loss, found = loss + self.lambda_source * source, (*found, source)
+        return (loss, *found)

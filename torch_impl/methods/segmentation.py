@@ -21,24 +21,30 @@ class SegmentationObjective(Objective):
         self._auxiliary = type(self.network).AUXILIARY
         self.lambda_main, self.lambda_aux = config.method.lambda_main, config.method.lambda_aux
 
-    def segmentation(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def segmentation(
+        self, image: Tensor, label: Tensor, count: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return SEG: the weighted cross entropy of both classifiers, and its unweighted main and auxiliary parts.
 
-        Means are over the valid pixels of all ranks: their mean over ranks is what one rank with all images computes.
+        Means are over the valid pixels of the step: their mean over ranks and micro-batches is what one rank with all
+        images computes.
 
         Args:
             image: (N, 3, H, W) uint8 RGB.
             label: (N, H, W) int32, 255 ignored.
+            count: () float32, valid pixels of a batch on average where the step has several; see ``share``.
         """
         aux, main = self.classifiers(self.normalise(image))
-        return self.mean_over_ranks(aux, main, label)
+        return self.mean_over_ranks(aux, main, label, count)
 
-    def mean_over_ranks(self, aux: Tensor | None, main: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def mean_over_ranks(
+        self, aux: Tensor | None, main: Tensor, label: Tensor, count: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return what ``segmentation`` does of raw logits (N, C, h, w) that are there already."""
         losses = segmentation_loss(aux, main, label, self.lambda_main, self.lambda_aux)
-        if self.alone:
+        if self.alone and count is None:
             return losses
-        share = self.share(valid_pixels(label))
+        share = self.share(valid_pixels(label), count)
         return losses[0] * share, losses[1] * share, losses[2] * share
 
     def classifiers(self, images: Tensor) -> tuple[Tensor | None, Tensor]:

@@ -24,6 +24,8 @@ class Supervised(SegmentationObjective):
         source_label: Tensor | None = None,
         target_image: Tensor | None = None,
         target_label: Tensor | None = None,
+        source_count: Tensor | None = None,
+        target_count: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Return the sum of the domains' SEG, then main and auxiliary part of each; source passes first.
 
@@ -32,13 +34,15 @@ class Supervised(SegmentationObjective):
             source_label: (N, H, W) int32, 255 ignored.
             target_image: (M, 3, H', W'), or None.
             target_label: (M, H', W').
+            source_count: () float32, labelled pixels of a micro-batch on average; None where a step has but one batch.
+            target_count: The same of the target.
         """
         if target_image is None:
-            return self.segmentation(source_image, source_label)
+            return self.segmentation(source_image, source_label, source_count)
         if source_image is None:
-            return self.segmentation(target_image, target_label)
-        source, source_main, source_aux = self.segmentation(source_image, source_label)
-        target, target_main, target_aux = self.segmentation(target_image, target_label)
+            return self.segmentation(target_image, target_label, target_count)
+        source, source_main, source_aux = self.segmentation(source_image, source_label, source_count)
+        target, target_main, target_aux = self.segmentation(target_image, target_label, target_count)
         return source + target, source_main, source_aux, target_main, target_aux
 
 

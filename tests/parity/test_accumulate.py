@@ -1,0 +1,72 @@
+"""Gradients of micro-batches, averaged: one step is what one batch of all their images does (BatchNorm frozen)."""
+
+import numpy as np
+import pytest
+
+from common.accumulate import counted
+from common.backends import installed, open_backend
+from tests.compare import assert_change, assert_close
+from tests.parity import small_diga
+from tests.parity.rank_worker import started
+from tests.parity.small import batch, build, configuration
+from tests.parity.test_precision import rescale
+from tests.tolerances import GRADIENT
+
+STEPS = 2
+SLOW, EXHAUSTIVE = pytest.mark.slow, pytest.mark.exhaustive
+CASES = [
+    pytest.param("torch", "ddm_region"),
+    pytest.param("torch", "ddm_student", marks=SLOW),
+    pytest.param("torch", "iast_warmup"),
+    pytest.param("torch", "iast_self_training"),
+    pytest.param("torch", "diga_warmup", marks=SLOW),
+    pytest.param("torch", "diga_selftraining", marks=SLOW),
+    pytest.param("torch", "diga_translator", marks=SLOW),
+    pytest.param("torch", "supervised_classes"),
+    pytest.param("torch", "mme"),
+    pytest.param("mindspore", "ddm_region", marks=SLOW),
+    pytest.param("mindspore", "iast_warmup", marks=SLOW),
+    pytest.param("mindspore", "iast_self_training", marks=EXHAUSTIVE),
+    pytest.param("mindspore", "diga_selftraining", marks=EXHAUSTIVE),
+    pytest.param("mindspore", "mme", marks=SLOW),
+]
+
+
+def halves(arrays: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+    """Return the micro-batches of one image each of a batch of two."""
+    return counted([small_diga.of_rank(arrays, number) for number in range(2)])
+
+
+@pytest.mark.parametrize(("backend", "objective"), CASES)
+def test_micro_batches_equal_one_batch(backend, objective):
+    """Losses, weights, moments, averaged copies and memories; labels of the two images are ignored in other parts."""
+    if not installed(backend):
+        pytest.skip(f"{backend} is not installed")
+    opened = open_backend(backend, device="cpu", compile=False)
+    runs = []
+    for form in (dict, halves):
+        model, batches, lr = started(opened, objective, frozen=True)
+        lr = 1e-3 if objective == "diga_translator" else lr  # its kinks are real
+        before = model.state()
+        losses = [model.step(form(one), lr) for one in batches[:STEPS]]
+        runs.append((np.array([[float(opened.numpy(v)) for v in one.values()] for one in losses]), model.state()))
+    (want_losses, want), (losses, state) = runs
+    assert_close("losses", losses, want_losses, GRADIENT)
+    for part, arrays in want.items():
+        for key, value in arrays.items():
+            assert_change(f"{part} {key}", state[part][key], value, before[part][key], GRADIENT)
+
+
+@pytest.mark.slow
+def test_overflow_is_looked_for_once_a_step(side):
+    """The scale counts steps; a step with one overflowing micro-batch is skipped as a whole."""
+    backend = open_backend(side.name, device="cpu", compile=False)
+    model = build(backend, "ddm_region", configuration("ddm_region", train={"precision": "fp16"}))
+    rescale(model, 2.0**10)
+    model.step(halves(batch("ddm_region")), 0.05)
+    assert int(model.state()["scaler"]["good_steps"]) == 1
+    state = rescale(model, 2.0**64)
+    model.step(halves(batch("ddm_region")), 0.05)
+    after = model.state()
+    assert float(after["scaler"]["scale"]) == 2.0**63
+    assert np.array_equal(after["model"]["conv1.weight"], state["model"]["conv1.weight"])
