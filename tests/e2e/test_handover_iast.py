@@ -1,7 +1,7 @@
 """Rung P5 for IAST: cut inside the warm-up, with its discriminator, or inside a round; converted; continued elsewhere.
 
-What is compared is the change of every weight and running statistic since the start, in every stage. Pseudo-labels
-take every pixel here: a threshold in float16 would turn rounding into other labels.
+Each step has two micro-batches. What is compared is the change of every weight and running statistic since the start,
+in every stage. Pseudo-labels take every pixel here: a threshold in float16 would turn rounding into other labels.
 """
 
 import pytest
@@ -33,7 +33,7 @@ def config(tmp_path_factory) -> Config:
     crop = "{size: [32, 32], heights: [24, 32], ratio: 1.0}"
     small += [f"method.crop_source={crop}", f"method.crop_target={crop}"]
     smooth = ["network.activation=softplus", "network.pool=average", "network.width=4", "method.bn=affine"]
-    optim = ["optim.name=sgd", "optim.lr=0.05", "optim.floor=0.0005", "train.batch_size=2"]
+    optim = ["optim.name=sgd", "optim.lr=0.05", "optim.floor=0.0005", "train.batch_size=1", "train.accumulate=2"]
     optim += [f"train.steps={STEPS}", f"train.checkpoint_every={STEPS}"]
     warmup = {"discriminator_eps": 0.01, "discriminator_lr": 0.05, "lambda_adversarial": 0.5, "steps": STEPS}
     critic = "{width: 4, activation: softplus}"
