@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from common.mixing import IGNORED
+from common.data.mixing import IGNORED
 from common.stage import Batch, Stage, StageContext
 
 Step = Mapping[str, np.ndarray] | Sequence[Mapping[str, np.ndarray]]  # what one step learns from

@@ -47,7 +47,7 @@ def stage_batches(context, role: str):
 
     def batch(step: int) -> dict:
         dataset = getattr(context.data, role)
-        rng = generator(context.config.seed, context.stage, step, context.rank)
+        rng = generator(context.config.seed, context.stage, step * context.world + context.rank)
         picked = rng.integers(len(dataset), size=context.config.train.batch_size)
         images = np.stack([dataset.image(i).transpose(2, 0, 1) for i in picked])
         return {"image": images, "label": np.stack([dataset.label(i) for i in picked]).astype(np.int32)}
