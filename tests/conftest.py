@@ -13,6 +13,15 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is given the name of a framework that is not installed; of the other one everything is tested."""
+    from common.backends import BACKENDS, installed
+
+    for given in item.callspec.params.values() if hasattr(item, "callspec") else ():
+        if isinstance(given, str) and given in BACKENDS and not installed(given):
+            pytest.skip(f"{given} is not installed")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def torch_first():
     """Open the PyTorch backend before MindSpore is imported, as a run on PyTorch alone would find the process."""
