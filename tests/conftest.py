@@ -14,12 +14,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what is given the name of a framework that is not installed; of the other one everything is tested."""
+    """Skip a test of a backend whose framework is not installed; of the other one everything is tested."""
     from common.backends import BACKENDS, installed
 
-    for given in item.callspec.params.values() if hasattr(item, "callspec") else ():
-        if isinstance(given, str) and given in BACKENDS and not installed(given):
-            pytest.skip(f"{given} is not installed")
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    for name in (given.get("backend"), given.get("name")):
+        if isinstance(name, str) and name in BACKENDS and not installed(name):
+            pytest.skip(f"{name} is not installed")
 
 
 @pytest.fixture(scope="session", autouse=True)
