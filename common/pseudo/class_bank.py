@@ -59,13 +59,12 @@ class BankBuilder:
             What ``restore`` needs of the batch, as plain values.
         """
         classes = len(self._seen)
-        kept = label < classes
-        counts = np.bincount(label[kept], minlength=classes)
+        shown = [np.bincount(image.ravel(), minlength=256)[:classes] for image in label]
+        counts, kept = np.sum(shown, axis=0), label < classes
         sums = np.bincount(label[kept], confidence[kept].astype(np.float64), minlength=classes)
         for one in np.flatnonzero(counts):
             mean, before = float(sums[one] / counts[one]), self._confidence[one]
             self._confidence[one] = _PAST * before + (1 - _PAST) * mean if before else mean
-        shown = [np.bincount(image.ravel(), minlength=256)[:classes] for image in label]
         pixels = [{int(one): int(of[one]) for one in np.flatnonzero(of)} for of in shown]
         entry = {"confidence": list(self._confidence), "shown": [list(pair) for pair in zip(names, pixels)]}
         self._remember(entry["shown"])

@@ -96,7 +96,6 @@ def test_of_daformer_the_student_is_taken(tmp_path):
 @pytest.mark.parametrize("head", HEADS)
 def test_imported_weights_fit_the_network(tmp_path, name, head):
     """LayerNorms are told from BatchNorms, and ImageNet weights leave only the head as it was drawn."""
-    pytest.importorskip(name, reason=f"{name} is not installed")
     from tests.twins import twin
 
     side = twin(name)

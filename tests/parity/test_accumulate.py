@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common.accumulate import counted
-from common.backends import installed, open_backend
+from common.backends import open_backend
 from tests.compare import assert_change, assert_close
 from tests.parity import small_diga, test_augkd
 from tests.parity.rank_worker import started
@@ -49,8 +49,6 @@ def halves(arrays: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
 @pytest.mark.parametrize(("backend", "objective"), CASES)
 def test_micro_batches_equal_one_batch(backend, objective):
     """Losses, weights, moments, averaged copies and memories; labels of the two images are ignored in other parts."""
-    if not installed(backend):
-        pytest.skip(f"{backend} is not installed")
     opened = open_backend(backend, device="cpu", compile=False)
     runs = []
     for form in (dict, halves):
@@ -69,7 +67,6 @@ def test_micro_batches_equal_one_batch(backend, objective):
 @pytest.mark.parametrize(("name", "objective"), TWICE)
 def test_a_batch_twice_is_that_batch_once(name, objective):
     """To the bit, where a step's updates follow one another or its losses have kinks; running statistics move twice."""
-    pytest.importorskip(name, reason=f"{name} is not installed")
     states = []
     for count in (1, 2):
         if objective == "augkd_datafree":

@@ -19,7 +19,6 @@ MOMENTA = (0.9, 0.0, 0.25)
     [("torch", False), ("mindspore", False), pytest.param("mindspore", True, marks=pytest.mark.slow)],
 )
 def test_it_follows(name, compile, statistics):
-    pytest.importorskip(name, reason=f"{name} is not installed")
     side, backend = twin(name), open_backend(name, device="cpu", compile=compile)
     model = build(backend, "supervised_classes", configuration("supervised_classes", train={"ema": 0.9}))
     copy, network = model.average, model.network

@@ -34,7 +34,6 @@ def test_scores_agree(flip: bool, output: str) -> None:
 @pytest.mark.parametrize("name", ["torch", "mindspore"])
 def test_mirror_images_are_averaged(name: str) -> None:
     """The mean of both passes; probabilities add up to 1; the ranking is that of the scores."""
-    pytest.importorskip(name, reason=f"{name} is not installed")
     plain, both = predictor(name), predictor(name, flip=True)
     mean = (plain.scores(IMAGES) + plain.scores(IMAGES[..., ::-1])) / 2
     assert_close("mean", both.scores(IMAGES), mean, LOGITS)

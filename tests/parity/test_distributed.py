@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.backends import installed, open_backend
+from common.backends import open_backend
 from tests.compare import assert_change, assert_close
 from tests.e2e.runs import free_port
 from tests.parity.rank_worker import started
@@ -48,8 +48,6 @@ def launch(backend: str, objective: str, folder: Path, compiled: bool, frozen: b
 @pytest.mark.slow
 @pytest.mark.parametrize(("backend", "objective", "compiled"), CASES)
 def test_two_ranks_equal_one_with_twice_the_batch(backend, objective, compiled, tmp_path):
-    if not installed(backend):
-        pytest.skip(f"{backend} is not installed")
     ranks = launch(backend, objective, tmp_path, compiled, frozen=True)
     alone = open_backend(backend, device="cpu", compile=False)
     model, batches, lr = started(alone, objective, frozen=True)
@@ -67,8 +65,6 @@ def test_two_ranks_equal_one_with_twice_the_batch(backend, objective, compiled, 
 @pytest.mark.parametrize("backend", ["torch", "mindspore"])
 def test_ranks_never_part(backend, tmp_path):
     """Weights, moments and running statistics are equal to the bit on all ranks, though each saw its own images."""
-    if not installed(backend):
-        pytest.skip(f"{backend} is not installed")
     first, second = launch(backend, "ddm_region", tmp_path, compiled=False, frozen=False)
     assert first.keys() == second.keys()
     for key, value in first.items():
