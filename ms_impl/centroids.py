@@ -14,13 +14,13 @@ _FEWEST = 5  # pixels of a class that make a vector
 
 
 def one_hot(label: Tensor, classes: int) -> Tensor:
-    """Return (N, classes + 1, H, W) float32 of (N, H, W) labels; the last channel stands for 255.
+    """Return (N, classes + 1, H, W) float32 of (N, H, W) labels; the last channel stands for what is no class.
 
     Args:
-        label: Numbers in [0, classes) or 255.
+        label: Numbers from 0 on; those from ``classes`` on, such as 255, are no class.
         classes: Number of classes.
     """
-    place = ops.where(label == IGNORED, ops.full_like(label, classes), label).expand_dims(1)
+    place = ops.where(label >= classes, ops.full_like(label, classes), label).expand_dims(1)
     return (place == ops.arange(classes + 1).reshape(1, -1, 1, 1)).astype(mindspore.float32)
 
 

@@ -60,6 +60,15 @@ def test_labels_stay_where_the_nearest_centroid_agrees(side, case):
     assert np.array_equal(kept, np.where(found == given["label"], found, IGNORED))
 
 
+@pytest.mark.parametrize("classes", [1, 16, 19])
+def test_every_label_has_one_channel_and_what_is_no_class_the_last(side, classes):
+    """As ProDA's ``process_label``, which DiGA's code took over: whatever is not below the number of classes."""
+    label = np.array([[[0, classes - 1, classes], [200, IGNORED, classes + 1]]], np.int32)
+    found = side.numpy(side.module("centroids").one_hot(side.tensor(label), classes))
+    want = np.arange(classes + 1)[None, :, None, None] == np.minimum(label, classes)[:, None]
+    assert np.array_equal(found, want.astype(np.float32))
+
+
 @pytest.mark.parametrize("labelled", [False, True])
 @pytest.mark.parametrize("case", CASES)
 def test_a_class_counts_where_five_pixels_show_it(side, case, labelled):
