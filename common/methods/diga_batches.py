@@ -204,7 +204,8 @@ def selftraining_batches(context: StageContext, translated: bool, pseudo: str, c
             arrays["target_seen"] = arrays["target_image"]
         if step == 0:
             arrays |= read_centroids(context.folders[centroids])
-        return arrays | batches.noise(len(images), step, "teacher", "student", "mixed", "target")
+        dropping = ("teacher", "target") if batches.method.teacher_mode == "train" else ()
+        return arrays | batches.noise(len(images), step, *dropping, "student", "mixed")
 
     return batch
 

@@ -96,6 +96,8 @@ class DiGASettings(Strict):
     ohem_min_kept: PositiveInt = 100_000
     distil_mask: bool = False  # leave ignored pixels out of the distillation
     ema_cap: Fraction = 0.999
+    # of the teacher in self-training (the warm-up knows train alone): eval drops nothing, and BatchNorm uses running
+    # statistics, which then follow the student's as the parameters do
     teacher_mode: Literal["train", "eval"] = "train"
     labels_by: Literal["student", "teacher"] = "student"  # who makes pseudo-labels and first centroids
     dropout: bool = True  # dropout and stochastic depth of networks that have them

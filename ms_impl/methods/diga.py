@@ -25,7 +25,8 @@ class Distillation(Objective):
     """Warm-up: a student and its mean teacher distil between an image's original and its mixed view, both ways.
 
     Attributes:
-        teacher: Follows the student's parameters; has BatchNorm statistics of its own.
+        teacher: Follows the student's parameters. Its BatchNorm statistics are its own; where ``teacher_mode`` puts it
+            into evaluation, which is in self-training alone, they follow the student's.
         translator: Gives source images the target's style, or None: then the augmented view itself is distilled.
     """
 
@@ -44,8 +45,9 @@ class Distillation(Objective):
         if self.teacher is None:
             self.teacher = self._new_network(self.network_config())
             set_weights(self.teacher, get_weights(self.network))
-        set_mode(self.teacher, self.options.teacher_mode == "train")
-        self._mean_teacher = Follower(self.teacher, self.network, backend.compile, statistics=False)
+        trains = self.PHASE == "warmup" or self.options.teacher_mode == "train"
+        set_mode(self.teacher, trains)  # in evaluation it finds no statistics; the student's follow with the rest
+        self._mean_teacher = Follower(self.teacher, self.network, backend.compile, statistics=not trains)
         paths = self.options.translator.weights
         if self.translator is None and paths:
             self.translator = self._new_network(self.role_config("translator"))

@@ -15,12 +15,15 @@ need_both()
 
 STEPS = 3
 PERCEPTUAL = {"translator": {"width": 4}}  # the small configuration leaves VGG-19 out, which is most of a step
-OPTIONS = {"seg_loss": "ohem", "ohem_min_kept": 500, "distil_mask": True}
+OPTIONS = {
+    **{"seg_loss": "ohem", "ohem_min_kept": 500, "distil_mask": True},
+    **{"centroids": {"momentum": None}, "teacher_mode": "eval"},
+}
 FORMS = {  # objective, network, keys of the method
     "warmup": ("diga_warmup", "se", {}),
-    "warmup-mit": ("diga_warmup", "mit", {"ce_normalise": "valid", "teacher_mode": "eval"}),
+    "warmup-mit": ("diga_warmup", "mit", {"ce_normalise": "valid"}),
     "selftraining": ("diga_selftraining", "se", {"centroids": {"momentum": 0.2}}),
-    "selftraining-plain": ("diga_selftraining", "plain", {**OPTIONS, "centroids": {"momentum": None}}),
+    "selftraining-plain": ("diga_selftraining", "plain", OPTIONS),
     "translator": ("diga_translator", "se", {}),
     "translator-perceptual": ("diga_translator", "se", PERCEPTUAL),
 }

@@ -179,20 +179,32 @@ class Pictures(Numbers):
         return self.image(place)[..., 0] % 19
 
 
-@pytest.mark.parametrize("shown", [False, True])
-def test_self_training_may_show_the_student_the_bare_target(shown, tmp_path):
+def first_of_selftraining(tmp_path: Path, *sets: str) -> dict:
+    """Return the first batch of self-training on images of noise."""
     sizes = [f"method.{role}_{kind}=null" for role in ("source", "target") for kind in ("low", "full")]
-    sets = [*sizes, "method.crop=[32,24]", f"method.self_training.target_bn_pass={str(shown).lower()}"]
     pictures = Pictures(6)
     for place, name in enumerate(pictures.names):
         write_pseudo_label(tmp_path, name, pictures.label(place))
     write_centroids(tmp_path, {"centroids": np.zeros((19, 4), np.float32), "counts": np.zeros(19, np.float32)})
     data = SimpleNamespace(source=pictures, target=pictures, labelled=())
-    context = StageContext(load_config("diga/toy", sets), data, "train", tmp_path, {"p": tmp_path, "c": tmp_path})
-    batch = selftraining_batches(context, translated=True, pseudo="p", centroids="c")(0)
+    config = load_config("diga/toy", [*sizes, "method.crop=[32,24]", *sets])
+    context = StageContext(config, data, "train", tmp_path, {"p": tmp_path, "c": tmp_path})
+    return selftraining_batches(context, translated=True, pseudo="p", centroids="c")(0)
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_self_training_may_show_the_student_the_bare_target(shown, tmp_path):
+    batch = first_of_selftraining(tmp_path, f"method.self_training.target_bn_pass={str(shown).lower()}")
     assert ("target_seen" in batch) == shown
     if shown:
         assert np.array_equal(batch["target_seen"], batch["target_image"])
+
+
+@pytest.mark.parametrize(("mode", "dropping"), [("train", {"teacher", "target"}), ("eval", set())])
+def test_an_evaluated_teacher_drops_nothing(mode, dropping, tmp_path):
+    batch = first_of_selftraining(tmp_path, f"method.teacher_mode={mode}")
+    noise = {name.removesuffix("_noise") for name in batch if name.endswith("_noise")}
+    assert noise == {"student", "mixed", *dropping}
 
 
 def test_what_is_known_of_the_published_numbers_is_listed():
