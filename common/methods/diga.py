@@ -20,10 +20,12 @@ import numpy as np
 
 from common.data.transforms import stack_images
 from common.draws import generator
+from common.errors import UserError
 from common.methods.diga_batches import pseudo_size, selftraining_batches, translator_batches, warmup_batches
 from common.methods.diga_settings import DiGASettings, PhaseSettings
 from common.methods.needs import need_data
 from common.methods.samples import unlabelled_positions
+from common.networks.translator import JUDGED_SIDE, SIDE_STEP, TRANSLATED_SIDE
 from common.pseudo.centroids import stream_centroids, write_centroids
 from common.pseudo.folder import check_names, write_pseudo_label
 from common.stage import Stage, StageContext
@@ -45,7 +47,7 @@ class DiGA:
         """Return translator, warm-up, and the rounds of self-training.
 
         Raises:
-            UserError: If the setting needs data that the configuration does not name.
+            UserError: If the configuration lacks data that the setting needs, or the crop does not fit the translator.
         """
         method = config.method
         _check(config)
@@ -78,6 +80,17 @@ def _check(config: Config) -> None:
     if setting == "dg" and config.method.sees_target:
         needed = ("source", "target")
     need_data(config, f"method.setting '{setting}'", *needed)
+    if setting == "uda":
+        _check_crop(config)
+
+
+def _check_crop(config: Config) -> None:
+    """Refuse a crop that the translator would give back in another size, or that is too small for its networks."""
+    crop, least = config.method.crop, TRANSLATED_SIDE if config.method.translator.weights else JUDGED_SIDE
+    if any(side % SIDE_STEP or side < least for side in crop):
+        fits = [max(side - side % SIDE_STEP, least) for side in crop]
+        need = f"the translator needs sides of at least {least} that {SIDE_STEP} divides, such as {fits}"
+        raise UserError(f"{config.name}: method.crop is {list(crop)}; {need}")
 
 
 def _translator(config: Config) -> Stage:

@@ -113,6 +113,8 @@ class DiGASettings(Strict):
                 raise ValueError(f"{name}.batch_size: at least one image of either resolution is needed")
         if (self.translator.hand_on or 0) > self.translator.steps:
             raise ValueError("translator.hand_on: no such step; the translator has fewer (translator.steps)")
+        if self.setting != "uda" and self.translator.weights:
+            raise ValueError(f"translator.weights: setting '{self.setting}' has no translator; only 'uda' has")
         return self
 
     @property

@@ -6,6 +6,10 @@ from pydantic import PositiveInt
 
 from common.networks.base import NetworkBase
 
+SIDE_STEP = 4  # the decoders give back an image's size only where it divides the sides
+TRANSLATED_SIDE = 8  # smallest: convolutions mirror the border of a map a quarter as large
+JUDGED_SIDE = 64  # smallest: the coarsest discriminator halves the image six times
+
 
 class TranslatorConfig(NetworkBase):
     """Encoders and decoders of both directions."""

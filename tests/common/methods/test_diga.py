@@ -1,5 +1,6 @@
 """DiGA's stages, batches and passes over data, without a framework."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -220,6 +221,26 @@ def test_what_is_known_of_the_published_numbers_is_listed():
 def test_what_is_missing_is_named():
     with pytest.raises(UserError, match=r"method.setting 'semi' needs data.labelled; the configuration does"):
         stages(load_config("diga/toy", ["method.setting=semi"]))
+
+
+def test_weights_of_a_translator_are_refused_where_there_is_none():
+    for name, setting in (("toy_dg", "dg"), ("toy_semi", "semi")):
+        with pytest.raises(UserError, match=f"translator.weights: setting '{setting}' has no translator"):
+            load_config(f"diga/{name}", ["method.translator.weights=[t.pth]"])
+
+
+@pytest.mark.parametrize(
+    ("crop", "weights", "fits"),
+    [((90, 64), "", [88, 64]), ((96, 60), "", [96, 64]), ((90, 64), "t.pth", [88, 64]), ((4, 9), "t.pth", [8, 8])],
+)
+def test_a_crop_that_the_translator_cannot_take_is_refused(crop, weights, fits):
+    def wanted(size):
+        return stages(load_config("diga/toy", [f"method.crop={list(size)}", f"method.translator.weights=[{weights}]"]))
+
+    with pytest.raises(UserError, match=rf"diga/toy: method.crop is .*such as {re.escape(str(fits))}"):
+        wanted(crop)
+    assert wanted(fits)
+    assert names("toy_semi", "method.crop=[33,21]")
 
 
 def test_a_crop_is_cut_or_stretched_and_labels_go_along():
