@@ -88,7 +88,7 @@ def export_layout(layout: Layout, source: Path, target: Path, reading: Reading, 
     files = [target, beside] if _takes(layout, beside) else [target]
     for file in files:
         _official_format(layout, file)
-    checkpoint, original = _canonical(source, reading, report)
+    checkpoint, original = _alone(layout, *_canonical(source, reading, report), report)
     shapes = {name: array.shape for name, array in checkpoint.weights.items()}
     layout.check(shapes, str(source))
     official = layout.official(shapes)
@@ -108,6 +108,16 @@ def export_layout(layout: Layout, source: Path, target: Path, reading: Reading, 
             _enter(report, first, finals[name])
     report.size, report.seconds = target.stat().st_size, time.monotonic() - started
     return report
+
+
+def _alone(
+    layout: Layout, checkpoint: Checkpoint, original: dict[str, str], report: Report
+) -> tuple[Checkpoint, dict[str, str]]:
+    """Return the weights of a layout's network without those of the networks that our checkpoint holds beside it."""
+    other = {name for name in original if name.startswith(layout.others)}
+    report.dropped |= {original[name]: "of another network, which has a file of its own" for name in other}
+    weights = {name: array for name, array in checkpoint.weights.items() if name not in other}
+    return replace(checkpoint, weights=weights), {name: old for name, old in original.items() if name not in other}
 
 
 def _takes(layout: Layout, beside: Path | None) -> bool:

@@ -8,6 +8,7 @@ _STEM = (("layer0.0.", "conv1."), ("layer0.1.", "bn1."))
 _OLD_HEAD = ("layer5.", "an old classifier of other classes")
 # torchvision's numbers of VGG-19's convolutions up to relu5_1, by the slice that holds them
 _SLICES = {1: (0,), 2: (2, 5), 3: (7, 10), 4: (12, 14, 16, 19), 5: (21, 23, 25, 28)}
+_BACK = ("enc_t.", "dec_t2s.")  # of a translator that was trained here; the official code throws them away
 _BEYOND = tuple((f"features.{number}.", "behind relu5_1, the last level of the loss") for number in (30, 32, 34))
 
 
@@ -189,6 +190,7 @@ ENCODER = Layout(
     framework="torch",
     expected=_half("enc_s.", encoder=True),
     rules=(("model.", "enc_s.model."),),
+    others=("dec_s2t.", *_BACK),
 )
 DECODER = Layout(
     name="diga-decoder",
@@ -196,6 +198,7 @@ DECODER = Layout(
     framework="torch",
     expected=_half("dec_s2t.", encoder=False),
     rules=(("model.", "dec_s2t.model."),),
+    others=("enc_s.", *_BACK),
 )
 VGG19 = Layout(
     name="vgg19-features",

@@ -28,6 +28,8 @@ class Layout:
         rename: For families that no table of beginnings describes: (our shapes, ``"import"`` or ``"export"``) -> names.
         sections: Where the official file holds several networks: section -> the beginning of its names.
         beside: Where the classifier lies in a second official file: what its names begin with here before the rules.
+        others: Beginnings of our names of networks that one checkpoint of ours holds beside this one and that official
+            files hold by themselves; left behind on export.
         completed: Numbers of our network that a file of another origin lacks, by our names: vectors of one value.
         form: Our names and shapes -> the section ``network`` with which our network computes what the official does.
     """
@@ -45,6 +47,7 @@ class Layout:
     rename: Callable[[Shapes, str], Mapping[str, str]] | None = None
     sections: Mapping[str, str] = field(default_factory=dict)
     beside: str = ""
+    others: tuple[str, ...] = ()
     completed: Mapping[str, float] = field(default_factory=dict)
     form: Callable[[Shapes], Mapping[str, object]] | None = None
 

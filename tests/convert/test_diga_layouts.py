@@ -6,10 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.backends import SUFFIXES
+from common.config import load_config
+from common.errors import UserError
 from convert.layouts import LAYOUTS, guess
 from convert.reading import Reading
 from convert.transfer import export_layout, import_layout
-from tests.convert.checkpoints import assert_same, content, write_pth
+from tests.convert.checkpoints import assert_same, content, write_ckpt, write_pth
+from tests.twins import twin
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "diga"
 FILES = {  # layout -> manifest, what our names have in front, and shapes that make a small network of the family
@@ -58,6 +62,24 @@ def test_a_file_comes_in_and_goes_out_as_it_came(tmp_path, layout):
         assert_same({key: back[key] for key in weights}, weights)
     assert set(content(tmp_path / "ours.pth")) == {prefix + key for key in official}
     assert guess({key: value.shape for key, value in official.items()}) == [layout]
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_a_translator_trained_here_goes_out_as_the_two_official_files(tmp_path, backends, backend):
+    """Of the four networks that a checkpoint of stage ``translator`` holds, the official code keeps two."""
+    network = backends[backend].build(load_config("diga/toy", ["method.translator.width=4"]), "diga_translator").network
+    ours = tmp_path / f"model{SUFFIXES[backend]}"
+    weights = {name: value.copy() for name, value in twin(backend).weights.get_weights(network).items()}
+    {"torch": write_pth, "mindspore": write_ckpt}[backend](ours, weights)
+    for layout, half in (("diga-encoder", "enc_s"), ("diga-decoder", "dec_s2t")):
+        report = export_layout(LAYOUTS[layout], ours, tmp_path / f"{half}.pth", Reading())
+        official = content(tmp_path / f"{half}.pth")
+        assert_same(official, {k.removeprefix(f"{half}."): v for k, v in weights.items() if k.startswith(f"{half}.")})
+        assert set(official) == set(small(layout)) and len(report.dropped) == len(weights) - len(official)
+        assert guess({name: value.shape for name, value in official.items()}) == [layout]
+    write_pth(tmp_path / "more.pth", {**weights, "stray.weight": np.zeros(1, "f4")})
+    with pytest.raises(UserError, match=r"is no diga-encoder checkpoint.*unexpected \(1\): stray"):
+        export_layout(LAYOUTS["diga-encoder"], tmp_path / "more.pth", tmp_path / "x.pth", Reading())
 
 
 def test_imagenet_weights_find_their_places(tmp_path):

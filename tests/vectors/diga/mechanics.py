@@ -82,7 +82,7 @@ def lr_schedules(vector: Vector, backend) -> Iterator[Check]:
         if not name.endswith("_lr"):
             continue
         stem = name.removesuffix("_lr")
-        optim = next(options for key, options in SCHEDULES.items() if stem.startswith(key))
+        optim = next((options for key, options in SCHEDULES.items() if stem.startswith(key)), SCHEDULES["uda_dg"])
         base = [learning_rate(optim, int(step), optim.horizon) for step in vector.arrays[f"{stem}_steps"]]
         factors = (1.0, optim.head_lr_mult)[: want.shape[1]]
         yield Check(name, np.outer(base, factors), want, EXACT)

@@ -16,8 +16,8 @@ def process_label(vector: Vector, backend) -> Iterator[Check]:
     """One-hot labels whose last channel stands for 255."""
     side = twin(backend.name)
     for case, arrays, _ in cases(vector):
-        label = arrays["label"].reshape(arrays["label"].shape[0], *arrays["label"].shape[-2:])
-        got = side.module("centroids").one_hot(side.tensor(label.astype(np.int32)), arrays["onehot"].shape[1] - 1)
+        label = side.tensor(_maps(arrays["label"]))
+        got = side.module("centroids").one_hot(label, arrays["onehot"].shape[1] - 1)
         yield Check(f"{case} one-hot", side.numpy(got), arrays["onehot"], kind="exact")
 
 
@@ -28,10 +28,10 @@ def class_mean_vectors(vector: Vector, backend) -> Iterator[Check]:
         inputs, module = [side.tensor(arrays[name]) for name in ("feat", "logits")], side.module("centroids")
         label = None
         if params.get("has_label", "label" in arrays):
-            label = module.nearest(side.tensor(arrays["label"].astype(np.int32)), arrays["feat"].shape[2:])
+            label = module.nearest(side.tensor(_maps(arrays["label"])), arrays["feat"].shape[2:])
         means, valid = map(side.numpy, module.class_means(*inputs, label))
-        yield Check(f"{case} ids", np.nonzero(valid)[1], arrays["ids"], kind="exact")
-        yield Check(f"{case} vectors", means[valid], arrays["vectors"], TOL)
+        yield Check(f"{case} ids", np.nonzero(valid)[1], arrays["ids"].ravel(), kind="exact")
+        yield Check(f"{case} vectors", means[valid], arrays["vectors"].reshape(-1, means.shape[2]), TOL)
 
 
 def centroid_update(vector: Vector, backend) -> Iterator[Check]:
@@ -57,7 +57,7 @@ def bilateral_consensus(vector: Vector, backend) -> Iterator[Check]:
         feature, centroids = side.tensor(arrays["feat"]), side.tensor(arrays["centroids"])
         distance = module.centroid_distances(feature, centroids)
         size = tuple(arrays["distance"].shape[2:])
-        label = side.tensor(arrays["prob_label"].astype(np.int32))
+        label = side.tensor(_maps(arrays["prob_label"]))
         found, kept = map(side.numpy, module.bilateral_consensus(feature, centroids, label))
         sure = arrays["margin"] > MARGIN
         yield Check(f"{case} distance", side.numpy(distance), arrays["distance"], TOL)
@@ -82,6 +82,11 @@ def mixing(vector: Vector, backend) -> Iterator[Check]:
         ):
             got = paste(side.tensor(masks[mask]), side.tensor(arrays[above]), side.tensor(arrays[below]))
             yield Check(f"{case} {want}", side.numpy(got), arrays[want], kind="exact")
+
+
+def _maps(label: np.ndarray) -> np.ndarray:
+    """Return (N, H, W) int32 of labels that may be floats and have a channel of their own."""
+    return label.reshape(len(label), *label.shape[-2:]).astype(np.int32)
 
 
 RUNNERS = {

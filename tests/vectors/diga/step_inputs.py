@@ -19,16 +19,14 @@ REPEATS = load_config("diga/gta5_to_cityscapes").optim.repeats  # the official o
 
 def configuration(vector: Vector, network: dict, classes: int) -> Config:
     """Return the configuration that a vector's parameters describe."""
-    params = vector.params
-    phase = {"lambda_distil": params.get("lambda_distil", 0.5), "strong": {"beta": params.get("beta", 0.4)}}
-    method = {"name": "diga", "lambda_reverse": params.get("scale", 0.5), "lambda_aux": params.get("lambda_aux", 0.1)}
-    method |= {"warmup": phase, "self_training": phase}
-    method |= {"centroids": {"momentum": params.get("centroid_momentum", 1e-4)}}
-    if "ohem" in str(params) or "syn" in vector.stem:  # the official SYNTHIA scripts know no other loss
-        method |= {"seg_loss": "ohem"}
+    params = prescribed(vector)
+    phase = {"lambda_distil": params["lambda_distil"], "strong": {"beta": params["beta"]}}
+    method = {"name": "diga", "lambda_reverse": params["scale"], "lambda_aux": params["lambda_aux"]}
+    method |= {"warmup": phase, "self_training": phase, "centroids": {"momentum": params["centroid_momentum"]}}
+    if is_synthia(vector) or "ohem" in str(params):  # the official SYNTHIA scripts know no other loss
+        method |= {"seg_loss": "ohem", "ohem_threshold": params["thres"], "ohem_min_kept": params["min_kept"]}
     weights = {"adv": "adversarial", "cyc": "cycle", "seg_edge": "edge", "percep": "perceptual", "self": "self"}
-    given = {f"lambda_{ours}": params.get(f"lambda_{theirs}") for theirs, ours in weights.items()}
-    options = {name: value for name, value in given.items() if value is not None}
+    options = {f"lambda_{ours}": params[f"lambda_{theirs}"] for theirs, ours in weights.items()}
     return Config.model_validate(
         {
             "name": vector.stem,
@@ -40,6 +38,30 @@ def configuration(vector: Vector, network: dict, classes: int) -> Config:
             "method": {**method, "translator": options},
         }
     )
+
+
+def prescribed(vector: Vector) -> dict:
+    """Return a vector's parameters; those that it leaves out are the official values of its script."""
+    synthia, semi = is_synthia(vector), is_semi(vector)
+    later = "selftrain" in vector.stem and not semi
+    official = {
+        **{"lambda_distil": 0.25 if synthia or later else 0.5, "beta": 0.3 if later else 0.4},
+        **{"scale": 0.25 if synthia else 0.5, "lambda_aux": 0.1, "centroid_momentum": 1e-4},
+        **{"thres": 0.7, "min_kept": 100_000, "sampled_classes": []},
+        **{"lambda_adv": 0.5, "lambda_cyc": 10.0, "lambda_seg_edge": 20.0, "lambda_percep": 0.1},
+        "lambda_self": 0.025 if synthia else 0.001,
+    }
+    return official | vector.params
+
+
+def is_synthia(vector: Vector) -> bool:
+    """Return whether a vector is of the official SYNTHIA scripts, whose networks know 16 classes."""
+    return "syn" in vector.stem.lower()
+
+
+def is_semi(vector: Vector) -> bool:
+    """Return whether a vector is of the official semi-supervised scripts, whose network is HRNet with OCR."""
+    return any("hrnet" in name for name in vector.arrays)
 
 
 def _optim(vector: Vector, network: dict) -> dict:
@@ -64,12 +86,12 @@ def classes_of(vector: Vector, arrays: dict) -> int:
     """Return how many classes a vector's networks know: SYNTHIA's 16, else 19."""
     if "centroids_init" in arrays:
         return len(arrays["centroids_init"])
-    return int(vector.params.get("classes") or (16 if "syn" in vector.stem else 19))
+    return int(vector.params.get("classes") or (16 if is_synthia(vector) else 19))
 
 
 def is_translated(vector: Vector, arrays: dict, selftraining: bool) -> bool:
     """Return whether classes were drawn for images in the target's style, beside those of the target mix."""
-    drawn = len(vector.params["sampled_classes"]) / (vector.params["iters"] * len(arrays["src_u8_bgr"]))
+    drawn = len(prescribed(vector)["sampled_classes"]) / (vector.params["iters"] * len(arrays["src_u8_bgr"]))
     return drawn > selftraining
 
 
@@ -103,15 +125,15 @@ def step_batch(
 ) -> dict[str, np.ndarray]:
     """Return the batch of an iteration: the stand-in for the colour pipeline, masks of the recorded classes."""
     source, label, target = arrays["src_u8_bgr"], arrays["src_label"], arrays.get("tgt_u8_bgr")
-    beta, count = vector.params["beta"], len(source)
+    params, count = prescribed(vector), len(source)
     batch = {
         "source_image": rgb(source),
         "source_label": label.astype(np.int32),
-        "source_strong": _strong(source, config, beta, dtype),
+        "source_strong": _strong(source, config, params["beta"], dtype),
         "momentum": np.array(teacher_momentum(step), dtype),
     }
     per_step = count * (translated + selftraining)
-    chosen = vector.params["sampled_classes"][step * per_step : (step + 1) * per_step]
+    chosen = params["sampled_classes"][step * per_step : (step + 1) * per_step]
     if translated:
         batch["source_mask"] = paste_masks(label, chosen[:count])
     if not selftraining:
@@ -119,7 +141,7 @@ def step_batch(
     return batch | {
         "target_image": rgb(target),
         "target_label": arrays["tgt_label"].astype(np.int32),
-        "target_strong": _strong(target, config, beta, dtype),
+        "target_strong": _strong(target, config, params["beta"], dtype),
         "target_mask": paste_masks(label, chosen[-count:]),
     }
 
