@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import yaml
@@ -25,6 +26,7 @@ from convert.single import Options, convert_file
 
 _LEFT_BEHIND = (".lock",)
 _KEPT_PARTS = ("memory", "scaler")  # thresholds, prototypes, loss scale: not named after layers, alike in both
+_WEIGHTS = ("weights", "vgg")  # keys of a configuration that name files of weights, one or several
 _STATES = "optimizer"  # beginning of the names of the parts that hold optimizer state
 
 
@@ -117,13 +119,18 @@ def _config(folder: Path) -> dict:
     return {}
 
 
-def _initial(config: object, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Path]]:
-    """Yield key and file of all initial weights that a configuration names, of whatever network."""
-    if isinstance(config, dict):
-        for key, value in config.items():
-            if isinstance(value, str) and (key == "weights" or str(key).endswith("_weights")):
-                yield (*at, key), Path(value)
-            yield from _initial(value, (*at, key))
+def _initial(config: object, at: tuple = (), named: bool = False) -> Iterator[tuple[tuple, Path]]:
+    """Yield place, keys and numbers in lists, and file of all initial weights that a configuration names."""
+    if isinstance(config, str) and named:
+        yield at, Path(config)
+    entries = config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, list) else ()
+    for key, value in entries:
+        holds = named if isinstance(config, list) else key in _WEIGHTS or str(key).endswith("_weights")
+        yield from _initial(value, (*at, key), holds)
+
+
+def _dotted(keys: tuple, between: str = ".") -> str:
+    return between.join(map(str, keys))
 
 
 def _betas(folder: Path) -> Sequence[float] | None:
@@ -166,7 +173,7 @@ def _convert_initial(source: Path, part: Path, target: Path, to: str, options: O
     """Convert the run's initial weights too and name them in its configuration; without them no stage can begin.
 
     Returns:
-        (a report a file, digest of each old file -> digest of the new one).
+        (a report a file, digest and path of each old file -> those of the new one; stages record either).
     """
     path, config = part / "config.yaml", _config(source)
     named = [(keys, file) for keys, file in _initial(config) if file.suffix not in (SUFFIXES[to], ".safetensors")]
@@ -176,15 +183,15 @@ def _convert_initial(source: Path, part: Path, target: Path, to: str, options: O
     reports, digests = [], {}
     for keys, file in named:
         if not file.is_file():
-            raise UserError(f"{source / 'config.yaml'}: {'.'.join(keys)}: {file}: no such file; convert from its place")
+            raise UserError(f"{source / 'config.yaml'}: {_dotted(keys)}: {file}: no such file; convert from its place")
         if file not in places:
             taken = any(place.stem == file.stem for place in places.values())
-            places[file] = part / "weights" / f"{'-'.join(keys) if taken else file.stem}{SUFFIXES[to]}"
+            places[file] = part / "weights" / f"{_dotted(keys, '-') if taken else file.stem}{SUFFIXES[to]}"
             places[file].parent.mkdir(exist_ok=True)
             reports.append(convert_file(file, places[file], options))
             digests[checkpoint.sha256(file)] = checkpoint.sha256(places[file])
-        section = reduce(dict.__getitem__, keys[:-1], config)
-        section[keys[-1]] = str(target / "weights" / places[file].name)
+        section = reduce(getitem, keys[:-1], config)
+        section[keys[-1]] = digests[str(file)] = str(target / "weights" / places[file].name)
     checkpoint.write_text(path, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     return reports, digests
 

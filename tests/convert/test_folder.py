@@ -177,3 +177,25 @@ def test_every_file_of_initial_weights_is_converted_once(run, tmp_path):
     assert sorted(path.name for path in (tmp_path / "back/weights").iterdir()) == [
         "init.pth", "method-finetune_weights.pth", "teacher.pth",
     ]  # fmt: skip
+
+
+def test_the_files_of_a_translator_are_converted_in_their_list(run, tmp_path):
+    """DiGA names a list of files, and its perceptual loss a file under a key of its own."""
+    names = ("enc_s", "dec_s2t", "vgg")
+    files = [write_pth(tmp_path / f"{name}.pth", model(place)) for place, name in enumerate(names)]
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["method"] = {"translator": {"weights": list(map(str, files[:2])), "vgg": str(files[2]), "steps": 3}}
+    (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    inputs = {"settings": config["method"], "files": [checkpoint.sha256(file) for file in files]}
+    (run / "stages/round1/last/inputs.json").write_text(json.dumps(inputs))
+    assert len(convert_folder(run, tmp_path / "ms")) == 3 * 5 + 4
+    translator = yaml.safe_load((tmp_path / "ms/config.yaml").read_text())["method"]["translator"]
+    places = [tmp_path / f"ms/weights/{name}.ckpt" for name in names]
+    assert translator == {"weights": list(map(str, places[:2])), "vgg": str(places[2]), "steps": 3}
+    assert [content(place)["conv.weight"].flat[0] for place in places] == [0, 1, 2]
+    record = checkpoint.read_json(tmp_path / "ms/stages/round1/last/inputs.json")
+    assert record == {"settings": {"translator": translator}, "files": [checkpoint.sha256(place) for place in places]}
+    convert_folder(tmp_path / "ms", tmp_path / "back")
+    assert sorted(path.name for path in (tmp_path / "back/weights").iterdir()) == [
+        "dec_s2t.pth", "enc_s.pth", "init.pth", "vgg.pth",
+    ]  # fmt: skip
