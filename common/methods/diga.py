@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common.data.crops import flip_and_crop
 from common.data.transforms import stack_images
 from common.draws import generator
 from common.errors import UserError
@@ -199,9 +200,12 @@ def write_first_centroids(context: StageContext, predictor: Any) -> dict:
 
 
 def _centroid_images(context: StageContext) -> Iterator[np.ndarray]:
-    """Yield (1, 3, H, W) uint8 images of the target, at low resolution and in order of the list."""
+    """Yield (1, 3, H, W) uint8 images of the target, at low resolution and in order of the list.
+
+    ``setting: semi`` draws a crop of that size from the image at full resolution as well, and flips either at random.
+    """
     method, target = context.config.method, context.data.target
-    low = target.resized(method.target_low) if method.target_low else target
+    low, full = (target.resized(size) if size else target for size in (method.target_low, method.target_full))
     for turn in range(method.centroids.passes):
         for place in range(len(target)):
             image = low.image(place)
@@ -209,14 +213,5 @@ def _centroid_images(context: StageContext) -> Iterator[np.ndarray]:
                 yield stack_images([image])
                 continue
             rng = generator(context.config.seed, context.stage, "crop", turn * len(target) + place)
-            yield stack_images([image[:, ::-1] if rng.random() < 0.5 else image])
-            yield stack_images([_window(context, place, (image.shape[1], image.shape[0]), rng)])
-
-
-def _window(context: StageContext, place: int, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Return a random window of (width, height) of an image at full resolution."""
-    method, target = context.config.method, context.data.target
-    image = (target.resized(method.target_full) if method.target_full else target).image(place)
-    top = int(rng.integers(max(image.shape[0] - size[1], 0) + 1))
-    left = int(rng.integers(max(image.shape[1] - size[0], 0) + 1))
-    return image[top : top + size[1], left : left + size[0]]
+            for one in (image, full.image(place)):
+                yield stack_images(flip_and_crop([one], "crop", (image.shape[1], image.shape[0]), rng))
