@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from common.checkpoint import sha256
+from common.errors import UserError
 from common.run_folder import digest_of
 from common.stage import Stage, reference
 
@@ -30,6 +31,8 @@ def stage_inputs(config: Any, stage: Stage, data: Any, outputs: dict[str, dict],
         world: Number of ranks; with batch size and micro-batches it says what one step sees.
     Returns:
         A JSON object whose entries can be compared one by one.
+    Raises:
+        UserError: If a file that the stage reads is not there.
     """
     config = stage.configured(config)
     whole = config.model_dump(mode="json")
@@ -57,6 +60,8 @@ def stage_inputs(config: Any, stage: Stage, data: Any, outputs: dict[str, dict],
             "reads": {name: outputs[name].get("files", outputs[name]) for name in stage.reads},
         },
     }
+    if stage.files:
+        inputs["files"] = [_file_digest(path) for path in stage.files]
     if not stage.objective:
         inputs["config"]["train"]["precision"] = "fp32"  # a pass predicts so, whatever its network was trained in
     if stage.snapshots:
@@ -100,6 +105,8 @@ def _fingerprint(data: Any, role: str) -> str | None:
 
 
 def _file_digest(path: Path | None) -> str | None:
+    if path and not Path(path).is_file():
+        raise UserError(f"{path}: no such file")
     return sha256(Path(path)) if path else None
 
 

@@ -82,6 +82,7 @@ class Stage:
             or alone when there is no objective.
         reads: Names of further stages whose files this stage reads.
         settings: What else the objective and the pass depend on; part of the digest of inputs.
+        files: Files beside the data that the objective reads, such as weights: what counts is their content.
         seed: What its draws add to the configuration's seed, where they do: draws are told apart by the stage's name
             already. Part of the digest of inputs.
         score: Whether the trained network is a row of the result table.
@@ -108,6 +109,7 @@ class Stage:
     produce: Callable[..., dict] | None = None
     reads: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
     seed: int = 0
     score: bool = True
     scored_on: str = "val"

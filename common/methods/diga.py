@@ -37,6 +37,23 @@ if TYPE_CHECKING:
     from common.config import Config
 
 
+_OF_STUDENTS = (
+    *("lambda_main", "lambda_aux", "lambda_reverse", "seg_loss", "ce_normalise", "ohem_threshold", "ohem_min_kept"),
+    *("distil_mask", "ema_cap", "teacher_mode", "dropout", "target_bn_pass", "warmup", "self_training", "centroids"),
+)
+_UNUSED = {  # phase -> options that it does not use, and those that count otherwise: as steps, as files, upstream
+    "translator": {**dict.fromkeys(_OF_STUDENTS, True), "translator": {"steps", "hand_on", "weights", "vgg"}},
+    "warmup": {
+        **dict.fromkeys(("translator", "self_training", "centroids", "teacher_mode"), True),
+        "warmup": {"steps"},
+    },
+    "self_training": {
+        **dict.fromkeys(("translator", "warmup", "target_bn_pass"), True),
+        **{"self_training": {"steps"}, "centroids": {"passes", "recompute"}},
+    },
+}
+
+
 class DiGA:
     """The stages of DiGA."""
 
@@ -65,6 +82,7 @@ class DiGA:
                 batches=partial(warmup_batches, translated=uda),
                 frozen=frozen,
                 settings=_settings(method, "warmup"),
+                files=method.translator.weights,
                 changes=_changes(method.warmup),
             )
         )
@@ -107,6 +125,7 @@ def _translator(config: Config) -> Stage:
         steps=options.steps,
         batches=translator_batches,
         settings=_settings(config.method, "translator"),
+        files=(options.vgg,) if options.vgg and options.lambda_perceptual else (),
         score=False,
         changes={"optim": optim, "train": {"ema": None}},
         snapshots=(options.hand_on,) if options.hand_on else (),
@@ -147,15 +166,18 @@ def _round(config: Config, number: int, before: str, frozen: dict[str, str]) -> 
         frozen={**frozen, "teacher": f"{before}:teacher"},
         reads=(pseudo.name, own),
         settings=_settings(method, "self_training"),
+        files=method.translator.weights,
         changes=_changes(method.self_training),
     )
     return [pseudo, *([centroids] if fresh else []), train]
 
 
 def _settings(method: DiGASettings, phase: str) -> dict[str, Any]:
-    """Return what a stage depends on: everything but the other phases and the number of rounds."""
-    others = {"translator", "warmup", "self_training", "rounds"} - {phase}
-    return method.model_dump(mode="json", exclude=others)
+    """Return what a phase depends on beside its steps, its files and the stages upstream: the options that it uses."""
+    found = method.model_dump(mode="json", exclude={**dict.fromkeys(("rounds", "labels_by"), True), **_UNUSED[phase]})
+    if method.setting == "uda" and phase != "translator":
+        found["translator"] = {"width": method.translator.width}
+    return found
 
 
 def _changes(phase: PhaseSettings) -> dict[str, dict[str, Any]]:

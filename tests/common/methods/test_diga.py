@@ -1,11 +1,15 @@
 """DiGA's stages and settings, without a framework."""
 
+import json
 import re
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from common.config import load_config
 from common.errors import UserError
+from common.inputs import stage_inputs
 from common.methods import stages
 from common.methods.diga_settings import DiGASettings
 from common.repeats import repeats_of
@@ -121,6 +125,54 @@ def test_the_translator_may_be_taken_from_an_earlier_step():
     assert found["round1/selftrain"].frozen["translator"] == "translator@48001"
     with pytest.raises(UserError, match=r"translator\.hand_on: no such step"):
         load_config("diga/gta5_to_cityscapes", ["method.translator.hand_on=50001"])
+
+
+WARMUP, SELFTRAIN = "warmup", "round1/selftrain"
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [
+        ("centroids.passes=3", {"centroids"}),
+        ("centroids.momentum=0.5", {SELFTRAIN}),
+        ("labels_by=teacher", set()),  # told by the weights that the labelling stages are given
+        ("teacher_mode=eval", {SELFTRAIN}),
+        ("self_training.lambda_distil=0.7", {SELFTRAIN}),
+        ("target_bn_pass=false", {WARMUP}),
+        ("translator.lambda_self=0.5", {"translator"}),
+        ("translator.width=16", {"translator", WARMUP, SELFTRAIN}),
+        ("ema_cap=0.5", {WARMUP, SELFTRAIN}),
+        ("class_rule=false", {"translator", WARMUP, SELFTRAIN}),
+        ("translator.vgg=other.pth", set()),  # nothing of it counts: the perceptual loss has no weight
+    ],
+)
+def test_a_stage_depends_on_the_options_that_it_uses(change, changed):
+    before, after = (
+        {one.name: (one.settings, one.files) for one in stages(load_config("diga/toy", sets))}
+        for sets in ([], [f"method.{change}"])
+    )
+    assert {name for name, one in before.items() if after[name] != one} == changed
+
+
+def test_the_files_of_a_translator_count_by_their_content(tmp_path):
+    paths = [tmp_path / f"{name}.pth" for name in ("enc_s", "dec_s2t", "vgg")]
+    given = [f"method.translator.weights=[{paths[0]}, {paths[1]}]"]
+    perceptual = [f"method.translator.vgg={paths[2]}", "method.translator.lambda_perceptual=0.1"]
+    cases = (given, WARMUP, paths[:2]), (given, SELFTRAIN, paths[:2]), (perceptual, "translator", paths[2:])
+    for sets, name, files in cases:
+        config = load_config("diga/toy", sets)
+        stage = next(one for one in stages(config) if one.name == name)
+        assert stage.files == tuple(files) and str(tmp_path) not in json.dumps(stage.settings)
+        stage, inputs = replace(stage, start=None, frozen={}, reads=()), []
+        with pytest.raises(UserError, match=f"{files[0].name}: no such file"):
+            stage_inputs(config, stage, SimpleNamespace(), {}, 1)
+        for content in ("one", "one", "another"):
+            for path in files:
+                path.write_text(content)
+            inputs.append(stage_inputs(config, stage, SimpleNamespace(), {}, 1))
+        assert inputs[0] == inputs[1] != inputs[2]
+        for path in files:
+            path.unlink()
 
 
 @pytest.mark.parametrize(("who", "part"), [("student", ""), ("teacher", ":teacher")])
