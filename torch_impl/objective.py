@@ -42,6 +42,7 @@ class Objective(nn.Module):
         alone: Whether this is the only rank.
         network: The network that trains.
         main: It with its optimizer.
+        moving: Networks beside it whose running statistics move with each rank's images, and become their mean.
         mean: Gives the mean of what passes find on the micro-batches of a step.
         average: Its averaged copy when ``train.ema`` asks for one, else None.
     """
@@ -72,7 +73,7 @@ class Objective(nn.Module):
         self._start_average()
         self._mean, self._std = (_per_channel(value, backend) for value in (config.input.mean, config.input.std))
         self._scaler = LossScale() if config.train.precision == "fp16" else None
-        self._further: dict[str, Trained] = {}
+        self._further, self.moving = {}, []
         self.mean = Mean(backend.compile)
         self.main = Trained(self.network, Optimizer(parameter_groups(self.network), config.optim, backend.compile))
         self._forward = self.differentiated(self.forward, self.main)
@@ -255,7 +256,7 @@ class Objective(nn.Module):
         """Return a network on the device; one that does not train is in evaluation mode for good."""
         train = self.config.train
         network = build_network(described, len(class_set(self.config.classes)), self.config.seed)
-        if trains and train.sync_bn:
+        if train.sync_bn:  # a network that does not train may yet be put into training mode
             network = synchronise(network, self.backend.device)
         if trains and train.recompute:
             recompute_blocks(network)
@@ -267,8 +268,7 @@ class Objective(nn.Module):
     def _load_initial_weights(self) -> None:
         net = self.network_config()
         if net.weights:
-            given = self.backend.load(net.weights)
-            set_weights(self.network, given, str(net.weights), net.may_miss, net.may_exceed)
+            set_weights(self.network, self.backend.load(net.weights), str(net.weights), net.may_miss, net.may_exceed)
         self.backend.broadcast(list(self.network.state_dict().values()))
 
     def _normalised(self, images: Tensor, whole: float) -> Tensor:
@@ -287,7 +287,7 @@ class Objective(nn.Module):
         """Return the mean gradients of all ranks; running statistics become their mean too, in the same exchange."""
         if self.alone:
             return list(gradients)
-        statistics = running_statistics(network)
+        statistics = [value for one in (network, *self.moving) for value in running_statistics(one)]
         means = self.backend.average_tensors([*gradients, *statistics])
         for value, mean in zip(statistics, means[len(gradients) :]):
             value.copy_(mean)

@@ -47,6 +47,7 @@ class Distillation(Objective):
             set_weights(self.teacher, get_weights(self.network))
         trains = self.PHASE == "warmup" or self.options.teacher_mode == "train"
         set_mode(self.teacher, trains)  # in evaluation it finds no statistics; the student's follow with the rest
+        self.moving.append(self.teacher)
         self._mean_teacher = Follower(self.teacher, self.network, backend.compile, statistics=not trains)
         paths = self.options.translator.weights
         if self.translator is None and paths:
