@@ -8,6 +8,7 @@ import numpy as np
 
 from common.data.files import read_ids
 from common.data.labels import IGNORE, ClassSet, cityscapes_table, lookup, train_id_table
+from common.data.lists import IMAGE_SUFFIXES
 from common.errors import UserError
 from common.schema import DatasetConfig
 
@@ -31,6 +32,14 @@ class Layout:
     label_suffix: str
     read_ids: Callable[[Path], np.ndarray] = read_ids
     repair: str = ""
+
+    def image_name(self, entry: str) -> str:
+        """Return the image that an entry of a list file means: one without an ending has ``image_suffix``.
+
+        The official lists of BDD100K and Mapillary hold such bare names.
+        """
+        whole = self.image_suffix is None or entry.lower().endswith(IMAGE_SUFFIXES)
+        return entry if whole else entry + self.image_suffix
 
     def label_name(self, image: str) -> str:
         """Return the name of an image's label, relative to the label folder.

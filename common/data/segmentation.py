@@ -179,7 +179,10 @@ class SegmentationDataset(ImageDataset):
         return (PurePosixPath(files.images) / name).is_relative_to(PurePosixPath(files.labels))
 
     def _listed(self) -> list[Item]:
-        """Items of the list file: a lone name is relative to the image folder, or to the root if it begins with it."""
+        """Items of the list file: a lone name is relative to the image folder, or to the root if it begins with it.
+
+        A name without an ending has the layout's.
+        """
         path = self.config.root / self.config.list
         path = path if path.is_file() else self.config.list
         if path.name in iast_lists.LISTS and not path.is_file():
@@ -193,7 +196,7 @@ class SegmentationDataset(ImageDataset):
                 name = image.removeprefix(folder)
                 items.append(Item(name, self.config.root / image, self.config.root / label))
             else:
-                items.append(self._item(image.removeprefix(folder)))
+                items.append(self._item(self.files.image_name(image.removeprefix(folder))))
         return items
 
     def _item(self, name: str) -> Item:

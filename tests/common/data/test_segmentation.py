@@ -39,6 +39,28 @@ def test_synthia_in_both_forms(tmp_path: Path) -> None:
             assert np.array_equal(opened("synthia", parsed, classes).label(i), want)
 
 
+@pytest.mark.parametrize(
+    ("layout", "images", "labels", "end"),
+    [
+        ("bdd", "images/val", "gtFine/val", "_train_id.png"),
+        ("mapillary", "validation/images", "validation/labels", ".png"),
+    ],
+)
+def test_lists_of_bare_names(tmp_path: Path, layout: str, images: str, labels: str, end: str) -> None:
+    """The official lists name no ending; a name that has one stays, and a wrong one is refused."""
+    for index, name in enumerate(("b1c66a42", "a.0")):
+        save(tmp_path / images / f"{name}.jpg", picture(index))
+        save(tmp_path / labels / f"{name}{end}", ids(index, (0, 6, 13)))
+    (tmp_path / "val.txt").write_text(f"b1c66a42\n{images}/a.0\nb1c66a42.jpg\n")
+    data = opened(layout, tmp_path, list="val.txt")
+    assert data.names == ["b1c66a42.jpg", "a.0.jpg", "b1c66a42.jpg"]
+    assert data.image(1).shape == picture(1).shape
+    assert np.array_equal(data.label(0), data.ids.table[ids(0, (0, 6, 13))])
+    (tmp_path / "val.txt").write_text("b1c66a42.png")
+    with pytest.raises(UserError, match=r"does not end with '\.jpg'"):
+        opened(layout, tmp_path, list="val.txt")
+
+
 def test_cityscapes_and_its_train_ids(tmp_path: Path) -> None:
     """The split chooses the folders; labelTrainIds files hold the 19 train ids, also when 16 are asked for."""
     root = cityscapes(cityscapes(tmp_path), "val", ("lindau",), 1)
