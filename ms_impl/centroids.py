@@ -6,6 +6,7 @@ Nothing here is differentiated; features and centroids are float32.
 import mindspore
 from mindspore import Tensor, ops
 
+from common.data.nearest import nearest_places
 from ms_impl.losses import IGNORED, softmax, upsample
 from ms_impl.numerics import wide
 
@@ -25,8 +26,8 @@ def one_hot(label: Tensor, classes: int) -> Tensor:
 
 
 def nearest(label: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return (N, h, w) labels of (N, H, W): row ``floor(i * H / h)``, column ``floor(j * W / w)``."""
-    rows, columns = _places(label.shape[1], size[0]), _places(label.shape[2], size[1])
+    """Return (N, h, w) labels of (N, H, W) as PyTorch resizes: row about ``floor(i * H / h)``, column likewise."""
+    rows, columns = nearest_places(label.shape[1], size[0]), nearest_places(label.shape[2], size[1])
     return ops.gather(ops.gather(label, Tensor(rows), 1), Tensor(columns), 2)
 
 
@@ -117,7 +118,3 @@ def paste(mask: Tensor, above: Tensor, below: Tensor) -> Tensor:
 
 def _flattened(x: Tensor) -> Tensor:
     return x.reshape(x.shape[0], x.shape[1], -1)
-
-
-def _places(length: int, wanted: int) -> list[int]:
-    return [index * length // wanted for index in range(wanted)]

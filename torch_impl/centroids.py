@@ -6,6 +6,7 @@ Nothing here is differentiated; features and centroids are at least float32.
 import torch
 from torch import Tensor
 
+from common.data.nearest import nearest_places
 from torch_impl.losses import IGNORED, softmax, upsample
 from torch_impl.numerics import wide
 
@@ -25,8 +26,8 @@ def one_hot(label: Tensor, classes: int) -> Tensor:
 
 
 def nearest(label: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return (N, h, w) labels of (N, H, W): row ``floor(i * H / h)``, column ``floor(j * W / w)``."""
-    rows, columns = _places(label.shape[1], size[0]), _places(label.shape[2], size[1])
+    """Return (N, h, w) labels of (N, H, W) as PyTorch resizes: row about ``floor(i * H / h)``, column likewise."""
+    rows, columns = nearest_places(label.shape[1], size[0]), nearest_places(label.shape[2], size[1])
     return label[:, rows][:, :, columns]
 
 
@@ -112,7 +113,3 @@ def paste(mask: Tensor, above: Tensor, below: Tensor) -> Tensor:
     """Return ``above`` where a mask (N, H, W) is not 0, else ``below``; images (N, C, H, W) or labels (N, H, W)."""
     chosen = mask != 0
     return torch.where(chosen if above.ndim == 3 else chosen.unsqueeze(1), above, below)
-
-
-def _places(length: int, wanted: int) -> list[int]:
-    return [index * length // wanted for index in range(wanted)]

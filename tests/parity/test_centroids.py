@@ -119,3 +119,16 @@ def test_without_any_label_nothing_agrees_and_nothing_moves(side):
     counts = side.tensor(np.zeros(5, np.float32))
     after, numbers = module.follow_centroids(centroids, counts, means, valid, 0.5)
     assert np.array_equal(side.numpy(after), given["centroids"]) and not side.numpy(numbers).any()
+
+
+@pytest.mark.parametrize(("size", "wanted"), [((26, 62), (22, 14)), ((40, 9), (92, 4)), ((5, 7), (5, 7))])
+def test_labels_are_resized_to_the_feature_as_pytorch_rounds(side, size, wanted):
+    """The first two sizes are among those where float32 and the exact quotient floor to different pixels."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    label = np.arange(2 * size[0] * size[1], dtype=np.int32).reshape(2, *size)
+    want = torch.nn.functional.interpolate(torch.from_numpy(label[:, None]).float(), size=wanted, mode="nearest")
+    got = side.numpy(side.module("centroids").nearest(side.tensor(label), wanted))
+    assert np.array_equal(got, want[:, 0].int().numpy())
+    exact = label[:, [i * size[0] // wanted[0] for i in range(wanted[0])]]
+    exact = exact[:, :, [i * size[1] // wanted[1] for i in range(wanted[1])]]
+    assert np.array_equal(got, exact) == (size == wanted)
