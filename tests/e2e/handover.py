@@ -4,9 +4,10 @@ import signal
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 
 from common import checkpoint
-from common.config import Config, dump
+from common.config import Config, dump, load_config
 from common.data.roles import open_roles
 from common.engine import Engine
 from common.log import RunLog
@@ -24,16 +25,19 @@ OTHER = {"torch": "mindspore", "mindspore": "torch"}
 
 
 def train(config: Config, backend, place: Path, resume: bool = False, stop_after: int | None = None) -> None:
-    """Run all stages; stop politely after ``stop_after`` steps of this call."""
+    """Run all stages; stop politely after ``stop_after`` steps of this call. One that logs every step has a journal."""
     folder = RunFolder(place)
     folder.open(dump(config), "test", resume, overwrite=False)
-    engine = Engine(config, backend, stages(config), open_roles(config, checked=False), folder, RunLog(None))
+    log = RunLog(folder if config.train.log_every == 1 else None, Console(quiet=True))
+    engine = Engine(config, backend, stages(config), open_roles(config, checked=False), folder, log)
     engine.stop = StopAfter(backend, stop_after)
     try:
         engine.run()
     except Stopped:
         assert stop_after is not None
     finally:
+        if log.journal:
+            log.journal.close()
         folder.close()
 
 
@@ -55,6 +59,7 @@ def hand_over(config: Config, backends: dict, trained: tuple[str, ...], stage: s
     earlier = sum(steps[name] for name in trained[:number])
     train(config, backends[first], before, stop_after=earlier + steps[stage] // 2)
     convert_folder(before, after)
+    config = load_config(after / "config.yaml")  # names the converted files
     train(config, backends[OTHER[first]], after, resume=True)
     done = [checkpoint.read_json(after / f"stages/{name}/done.json")["backend"]["name"] for name in trained]
     assert done == [first] * number + [OTHER[first]] * (len(trained) - number)  # nothing finished ran again
