@@ -1,15 +1,18 @@
 """DiGA's strong augmentation (Shen et al., CVPR 2023): four colour operations with the semantics of kornia 0.5.8.
 
-They work on what the network sees, zero-centred BGR, as if it were RGB in [0, 1]: so the jitter sets everything
-below the mean to 0, and hue means another thing than its name says. That is the official behaviour. All random
-numbers are arguments; ``draw_strong`` takes them from a generator.
+By default they work on what the network sees, zero-centred BGR, as if it were RGB in [0, 1]: so the jitter sets
+everything below the mean to 0, and hue means another thing than its name says. That is the official behaviour;
+``range: unit`` gives them the colours that they were made for. All random numbers are arguments; ``draw_strong`` takes
+them from a generator.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from common.schema import Fraction, Strict
+from common.data.transforms import normalise
+from common.schema import Fraction, InputConfig, Strict
 
 _TURN = np.float32(2 * np.pi)
 _GRAY = np.array((0.299, 0.587, 0.114), np.float32)
@@ -25,6 +28,8 @@ class StrongConfig(Strict):
     blur: Fraction = 0.8
     sharpness: Fraction = 0.3
     beta: Fraction = 0.4  # share of the augmented image in the blend
+    # what the operations work on: centred, as the official code, what the network sees; unit: RGB in [0, 1]
+    range: Literal["centred", "unit"] = "centred"
 
 
 @dataclass(frozen=True)
@@ -85,15 +90,25 @@ def strong_operations(image: np.ndarray, draw: StrongDraw) -> list[np.ndarray]:
     return steps
 
 
-def strong_view(image: np.ndarray, draw: StrongDraw, beta: float) -> np.ndarray:
-    """Return the augmented view ``beta * (A(x) - 0.5) / 0.5 + (1 - beta) * x`` of an image.
+def strong_view(image: np.ndarray, draw: StrongDraw, config: StrongConfig, seen_as: InputConfig) -> np.ndarray:
+    """Return the augmented view of an image as the network sees it, (3, H, W) float32.
+
+    With x what the network sees of the image, ``range: centred`` gives ``beta * (A(x) - 0.5) / 0.5 + (1 - beta) * x``:
+    an image that no operation selects becomes ``(1 + beta) * x - beta``. ``range: unit`` gives ``beta * x' +
+    (1 - beta) * x``, where x' is what it sees of A of the image's RGB in [0, 1]: an image that none selects stays x.
 
     Args:
-        image: (3, H, W) float32, as the network sees it.
+        image: (H, W, 3) uint8 RGB.
         draw: What A does.
-        beta: Weight of A; an image that no operation selects still becomes ``(1 + beta) * x - beta``.
+        config: Range, and beta, the weight of the augmented image.
+        seen_as: How the network sees images.
     """
-    return blend(image, strong_operations(image, draw)[-1], beta)
+    seen = normalise(image, seen_as)
+    if config.range == "centred":
+        return blend(seen, strong_operations(seen, draw)[-1], config.beta)
+    unit = image.transpose(2, 0, 1).astype(np.float32) / np.float32(255.0)
+    augmented = strong_operations(unit, draw)[-1].transpose(1, 2, 0) * np.float32(255.0)
+    return config.beta * normalise(augmented, seen_as) + (1.0 - config.beta) * seen
 
 
 def blend(image: np.ndarray, augmented: np.ndarray, beta: float) -> np.ndarray:

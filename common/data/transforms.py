@@ -84,7 +84,7 @@ def normalise(image: np.ndarray, config: InputConfig) -> np.ndarray:
     """Return what the network sees of an image: the reference of what objectives compute on the device.
 
     Args:
-        image: (H, W, 3) uint8 RGB.
+        image: (H, W, 3) RGB in [0, 255], uint8 or float32.
         config: Channel order, scale, mean and std.
     Returns:
         (3, H, W) float32: ``(image * scale, reordered, minus mean) / std``.

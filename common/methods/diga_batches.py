@@ -10,7 +10,7 @@ import numpy as np
 from common.data.class_mixing import half_of_classes, label_edges, paste_masks
 from common.data.crops import Crop, accepted_crop, flip_and_crop
 from common.data.strong_colour import StrongConfig, draw_strong, strong_view
-from common.data.transforms import normalise, resize_label, stack_images
+from common.data.transforms import resize_label, stack_images
 from common.methods.samples import Draws, stack_labels
 from common.pseudo.centroids import read_centroids
 from common.pseudo.folder import read_pseudo_label
@@ -112,7 +112,7 @@ class Batches:
         views = []
         for image, place in zip(images, self._places(step, len(images))):
             draw = draw_strong(self.draws.at(f"strong {domain}", place), options, order)
-            views.append(strong_view(normalise(image, self.config.input), draw, options.beta))
+            views.append(strong_view(image, draw, options, self.config.input))
         return np.stack(views)
 
     def masks(self, labels: list[np.ndarray], step: int, purpose: str) -> np.ndarray:

@@ -8,6 +8,7 @@ import pytest
 
 from common.config import load_config
 from common.data.crops import accepted_crop, flip_and_crop
+from common.data.transforms import normalise
 from common.errors import UserError
 from common.methods.diga import write_first_centroids
 from common.methods.diga_batches import Batches, selftraining_batches
@@ -74,6 +75,16 @@ def test_self_training_may_show_the_student_the_bare_target(shown, tmp_path):
     assert ("target_seen" in batch) == shown
     if shown:
         assert np.array_equal(batch["target_seen"], batch["target_image"])
+
+
+def test_colours_of_either_phase_may_be_changed_in_unit_range(tmp_path):
+    still = "{jitter: 0, gray: 0, blur: 0, sharpness: 0, range: unit}"
+    batch = first_of_selftraining(tmp_path, f"method.self_training.strong={still}")
+    config = load_config("diga/toy", [f"method.warmup.strong={still}"])
+    assert (config.method.warmup.strong.range, config.method.self_training.strong.range) == ("unit", "centred")
+    for domain in ("source", "target"):
+        want = [normalise(one.transpose(1, 2, 0), config.input) for one in batch[f"{domain}_image"]]
+        np.testing.assert_allclose(batch[f"{domain}_strong"], want, atol=1e-5)
 
 
 @pytest.mark.parametrize(("mode", "dropping"), [("train", {"teacher", "target"}), ("eval", set())])
