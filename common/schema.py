@@ -216,7 +216,7 @@ class TrainConfig(Strict):
 
     steps: PositiveInt = 120_000  # steps of a stage unless the method says otherwise
     batch_size: PositiveInt = 1  # images of each domain, a rank, a step; with accumulate: a micro-batch
-    accumulate: PositiveInt = 1  # micro-batches whose mean gradient makes one update; BatchNorm sees each by itself
+    accumulate: PositiveInt = 1  # micro-batches, whose mean gradient makes one update; BatchNorm and OHEM see one
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     ema: Fraction | None = None  # momentum of an averaged copy of the weights; None keeps none
     sync_bn: bool = False  # BatchNorm statistics over all ranks, where the device can

@@ -20,7 +20,8 @@ def ohem_cross_entropy(logits: Tensor, label: Tensor, threshold: float = 0.7, mi
         logits: (N, C, h, w); upsampled to the label's size where it differs.
         label: (N, H, W) integers in [0, C); 255 is ignored.
         threshold: In [0, 1].
-        min_kept: About how many pixels are kept at least.
+        min_kept: About how many pixels are kept at least. Of these images: where a step has several micro-batches or
+            ranks, of each one's.
     Returns:
         () float32, the mean over the hard pixels; 0 with zero gradient when there is none.
     """

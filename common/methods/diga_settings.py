@@ -93,7 +93,7 @@ class DiGASettings(Strict):
     seg_loss: Literal["ce", "ohem"] = "ce"  # ohem for SYNTHIA
     ce_normalise: Literal["all", "valid"] = "all"  # all: ignored pixels count in the mean, so few labels weigh little
     ohem_threshold: Fraction = 0.7
-    ohem_min_kept: PositiveInt = 100_000
+    ohem_min_kept: PositiveInt = 100_000  # pixels of a rank's micro-batch, which is the whole batch of one device
     distil_mask: bool = False  # leave ignored pixels out of the distillation
     ema_cap: Fraction = 0.999
     # of the teacher in self-training (the warm-up knows train alone): eval drops nothing, and BatchNorm uses running

@@ -20,7 +20,8 @@ STEPS = 3
 def started(backend, objective: str, frozen: bool):
     """Return an objective, the whole batches of its steps, and the rate; weights must move beyond their last digits."""
     if objective.startswith("diga"):
-        config = small_diga.configuration("se", {"centroids": {"momentum": 0.2}}, freeze_bn_stats=frozen)
+        method = {"centroids": {"momentum": 0.2}, "ce_normalise": "valid", "distil_mask": True}
+        config = small_diga.configuration("se", method, freeze_bn_stats=frozen)
         config = config.model_copy(update={"optim": config.optim.model_copy(update={"head_lr_mult": 0.5})})
         model = backend.build(config, objective)
         channels = getattr(model.network, "feature_channels", 1)

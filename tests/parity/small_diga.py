@@ -35,7 +35,7 @@ def batch(config: Config, step: int, channels: int) -> dict[str, np.ndarray]:
     draw = generator(0, "diga", step)
     images = {f"{d}_image": draw.integers(0, 256, (2, 3, *SIZE)).astype(np.uint8) for d in ("source", "target")}
     labels = {f"{d}_label": draw.integers(0, CLASSES, (2, *SIZE)).astype(np.int32) for d in ("source", "target")}
-    labels["source_label"][:, :8] = 255
+    labels["source_label"][:, :8], labels["source_label"][1, 8:24] = 255, 255  # unlike shares of two images
     strong = {f"{d}_strong": draw.standard_normal((2, 3, *SIZE), np.float32) for d in ("source", "target")}
     masks = {f"{d}_mask": draw.integers(0, 2, (2, *SIZE)).astype(np.uint8) for d in ("source", "target")}
     arrays = {**images, **labels, **strong, **masks, "momentum": np.array((0.0, 0.5, 0.7)[step], np.float32)}

@@ -119,7 +119,7 @@ class Distillation(Objective):
         """
         outputs = self.network(views, student_noise)
         seg = self.segmentation(outputs, source_label, source_count)
-        distil = self.distillation(outputs, teacher_logits, teacher_auxiliary, source_label)
+        distil = self.distillation(outputs, teacher_logits, teacher_auxiliary, source_label, source_count)
         return self.options.lambda_main * seg + self.of_phase.lambda_distil * distil, seg, distil
 
     def segmentation(self, outputs: tuple[Tensor, ...], label: Tensor, count: Tensor | None = None) -> Tensor:
@@ -137,7 +137,12 @@ class Distillation(Objective):
         return loss + self.options.lambda_aux * auxiliary
 
     def distillation(
-        self, outputs: tuple[Tensor, ...], teacher: Tensor, teacher_auxiliary: Tensor | None, label: Tensor
+        self,
+        outputs: tuple[Tensor, ...],
+        teacher: Tensor,
+        teacher_auxiliary: Tensor | None,
+        label: Tensor,
+        count: Tensor | None = None,
     ) -> Tensor:
         """Return the symmetric distillation, () float32; the auxiliary part has its weight in it.
 
@@ -146,11 +151,13 @@ class Distillation(Objective):
             teacher: (2 N, C, h, w) logits of the teacher.
             teacher_auxiliary: Those of its auxiliary classifier, or None.
             label: (N, H, W) int32; gives the size, and the mask where ``distil_mask`` asks for one.
+            count: () float32, labelled pixels of a batch on average where the step has several; for the mask alone.
         """
-        loss = self._distil(teacher, outputs[-1], label)
+        loss = self._distil(teacher, outputs[-1], label, count)
         if self._auxiliary is None:
             return loss
-        return loss + self.options.lambda_aux * self._distil(teacher_auxiliary, outputs[self._auxiliary], label)
+        auxiliary = self._distil(teacher_auxiliary, outputs[self._auxiliary], label, count)
+        return loss + self.options.lambda_aux * auxiliary
 
     def features(self, images: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return feature and logits, (N, D, h, w) and (N, C, h, w), of images uint8 RGB in evaluation mode."""
@@ -212,19 +219,22 @@ class Distillation(Objective):
         return outputs[self._feature], outputs[-1]
 
     def _cross_entropy(self, logits: Tensor, label: Tensor, count: Tensor | None) -> Tensor:
-        """Return one classifier's loss; means over valid pixels are weighted so that all of a step make one."""
+        """Return one classifier's loss; only OHEM takes every batch of a step by itself."""
         options, size = self.options, (label.shape[1], label.shape[2])
         if options.seg_loss == "ohem":
             return ohem_cross_entropy(logits, label, options.ohem_threshold, options.ohem_min_kept)
         loss = cross_entropy(upsample(logits, size), label, options.ce_normalise)
-        if options.ce_normalise == "all" or (self.alone and count is None):
-            return loss
-        return loss * self.share(valid_pixels(label), count)
+        return loss if options.ce_normalise == "all" else self._of_step(loss, label, count)
 
-    def _distil(self, teacher: Tensor, student: Tensor, label: Tensor) -> Tensor:
+    def _distil(self, teacher: Tensor, student: Tensor, label: Tensor, count: Tensor | None) -> Tensor:
         size = (label.shape[1], label.shape[2])
         teacher, student = upsample(teacher, size), upsample(student, size)
         if self.options.distil_mask:
             mask = (label != IGNORED).float()
-            return masked_symmetric_distillation(teacher, student, mask, self.options.lambda_reverse)
+            loss = masked_symmetric_distillation(teacher, student, mask, self.options.lambda_reverse)
+            return self._of_step(loss, label, count)
         return symmetric_distillation(teacher, student, self.options.lambda_reverse)
+
+    def _of_step(self, loss: Tensor, label: Tensor, count: Tensor | None) -> Tensor:
+        """Return a mean over labelled pixels, weighted so that those of all the step's batches and ranks make one."""
+        return loss if self.alone and count is None else loss * self.share(valid_pixels(label), count)

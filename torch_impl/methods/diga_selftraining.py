@@ -103,7 +103,7 @@ class ConsensusTraining(Distillation):
         """
         outputs = self.network(views, student_noise)
         seg = self.segmentation(outputs, source_label, source_count)
-        distil = self.distillation(outputs, teacher_logits, teacher_auxiliary, source_label)
+        distil = self.distillation(outputs, teacher_logits, teacher_auxiliary, source_label, source_count)
         mixed = self.segmentation(self.network(mixed_image, mixed_noise), mixed_label, mixed_count)
         return self.options.lambda_main * (seg + mixed) + self.of_phase.lambda_distil * distil, seg, distil, mixed
 
