@@ -78,7 +78,8 @@ class Objective(nn.Cell):
         self._reversed, self._scale = config.input.order == "bgr", config.input.scale
         self._mean, self._std = (_per_channel(value, backend) for value in (config.input.mean, config.input.std))
         self._scaler = LossScale() if config.train.precision == "fp16" else None
-        self._further, self.moving = {}, []
+        self._further: dict[str, Trained] = {}
+        self.moving: list[Network] = []
         self.mean = Mean(backend.compile)
         self.main = Trained(self.network, Optimizer(parameter_groups(self.network), config.optim, backend.compile))
         self._forward = self.differentiated(self.construct, self.main)

@@ -25,10 +25,10 @@ OTHER = {"torch": "mindspore", "mindspore": "torch"}
 
 
 def train(config: Config, backend, place: Path, resume: bool = False, stop_after: int | None = None) -> None:
-    """Run all stages; stop politely after ``stop_after`` steps of this call. One that logs every step has a journal."""
+    """Run all stages; stop politely after ``stop_after`` steps of this call."""
     folder = RunFolder(place)
     folder.open(dump(config), "test", resume, overwrite=False)
-    log = RunLog(folder if config.train.log_every == 1 else None, Console(quiet=True))
+    log = RunLog(folder, Console(quiet=True))
     engine = Engine(config, backend, stages(config), open_roles(config, checked=False), folder, log)
     engine.stop = StopAfter(backend, stop_after)
     try:
@@ -36,8 +36,7 @@ def train(config: Config, backend, place: Path, resume: bool = False, stop_after
     except Stopped:
         assert stop_after is not None
     finally:
-        if log.journal:
-            log.journal.close()
+        log.journal.close()
         folder.close()
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from common.data.toy_streets import ToyStreets, generate
+from tests.e2e.streets import ROLES, roots
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = os.environ.get("TWINDA_VENV", str(ROOT / ".venv"))
@@ -44,11 +45,10 @@ def tiny_run(data: Path, out: Path, backend: str, *options: str, **changes: obje
         options: Further options of ``scripts/train.py``.
         changes: Keys of the configuration with ``__`` for a dot.
     """
-    roots = {"source": data / "gta5", "target": data / "cityscapes", "val": data / "cityscapes"}
-    keys = {f"data.{role}.root": root for role, root in roots.items()}
-    keys |= {f"data.{role}.size": "[64,32]" for role in roots} | TINY
+    keys = {f"data.{role}.size": "[64,32]" for role in ROLES} | TINY
     keys |= {name.replace("__", "."): value for name, value in changes.items()}
-    sets = [word for key, value in keys.items() for word in ("--set", f"{key}={value}")]
+    changed = [*roots(data), *(f"{key}={value}" for key, value in keys.items())]
+    sets = [word for change in changed for word in ("--set", change)]
     return ["ddm/toy", *eager(backend), "--out", str(out), *sets, *options]
 
 

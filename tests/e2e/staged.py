@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from common.config import Config, dump
 from common.data.roles import open_roles
 from common.engine import Engine
-from common.log import RunLog
+from common.log import RunLog, read_journal
 from common.methods import stages
+from common.pictures import read_png
+from common.pseudo.folder import SUFFIX
 from common.run_folder import RunFolder
 from convert.folder import convert_folder
 
@@ -42,3 +46,14 @@ def run_stage(config: Config, backend, place: Path, wanted: str) -> None:
     Engine(config, backend, stages(config), open_roles(config, checked=False), folder, log).run(wanted)
     log.journal.close()
     folder.close()
+
+
+def curve(place: Path, stage: str) -> np.ndarray:
+    """Return the loss of every step of a stage: (steps,)."""
+    return np.array([e["loss"] for e in read_journal(place / "metrics.jsonl") if e["stage"] == stage and "loss" in e])
+
+
+def pseudo_labels(place: Path) -> np.ndarray:
+    """Return the pseudo-labels of the first round in the order of their names: (N, H, W) uint8."""
+    files = sorted((place / "stages" / "round1" / "pseudo" / "files").rglob(f"*{SUFFIX}"))
+    return np.stack([read_png(file) for file in files])

@@ -14,6 +14,7 @@ from common.log import RunLog, read_journal
 from common.methods import stages
 from common.run_folder import RunFolder
 from tests.e2e.runs import tiny_data
+from tests.e2e.streets import ROLES, roots
 
 pytestmark = pytest.mark.slow
 MIT = "network={{name: mit, variant: b0, head: {}, width: 8, depths: [1, 1, 1, 1], head_channels: 16}}"
@@ -75,10 +76,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_method_trains_and_scores_a_network(data, tmp_path, name, network, backend):
     pytest.importorskip(backend, reason=f"{backend} is not installed")
     short, trained = METHODS[name]
-    roots = {"source": "gta5", "target": "cityscapes", "val": "cityscapes"}
-    roots = {role: folder for role, folder in roots.items() if role != "source" or "semi" not in name}
-    sets = [f"data.{role}.root={data / folder}" for role, folder in roots.items()]
-    sets += [f"data.{role}.size=[64,32]" for role in roots]
+    roles = [role for role in ROLES if role != "source" or "semi" not in name]
+    sets = roots(data, roles) + [f"data.{role}.size=[64,32]" for role in roles]
     sets += [NETWORKS[network], "train.steps=2", "train.log_every=1"]
     config = load_config(name, [*sets, *short, "train.batch_size=2", "baselines=[]", f"out={tmp_path}"])
     opened, folder = open_backend(backend, device="cpu", compile=False), RunFolder(config.run_folder(backend))

@@ -11,9 +11,10 @@ import pytest
 
 from common import checkpoint
 from common.config import Config, load_config
-from common.data.toy_streets import ToyStreets, generate
+from common.data.toy_streets import ToyStreets
 from convert.folder import convert_folder
 from tests.e2e.handover import HALF, OTHER, STEPS, compare, final, hand_over, train
+from tests.e2e.streets import ROLES, draw_streets
 
 pytestmark = pytest.mark.slow
 TRAINED = ("round1/region", "round1/sample", "round1/student")
@@ -28,11 +29,8 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory) -> Config:
-    root = tmp_path_factory.mktemp("streets")
-    generate(root / "toy", ToyStreets(source=6, train=6, val=2, size=(32, 32)))
-    roles = {"source": "gta5", "target": "cityscapes", "val": "cityscapes"}
-    small = [f"data.{role}.root={root / 'toy' / folder}" for role, folder in roles.items()]
-    small += [f"data.{role}.size=[32,32]" for role in roles] + ["data.val.label_size=[32,32]", "data.labelled.count=2"]
+    small = draw_streets(tmp_path_factory.mktemp("streets"), ToyStreets(source=6, train=6, val=2, size=(32, 32)))
+    small += [f"data.{role}.size=[32,32]" for role in ROLES] + ["data.val.label_size=[32,32]", "data.labelled.count=2"]
     smooth = ["network.activation=softplus", "network.pool=average", "network.width=4", "network.depth=18"]
     train = [f"train.steps={STEPS}", f"train.checkpoint_every={STEPS}", "train.batch_size=2", "train.ema=0.9"]
     optim = ["optim.name=sgd", "optim.lr=0.5", "optim.momentum=0.9", "baselines=[]", "method.rounds=1"]

@@ -7,9 +7,10 @@ in every stage. Pseudo-labels take every pixel here: a threshold in float16 woul
 import pytest
 
 from common.config import Config, load_config
-from common.data.toy_streets import ToyStreets, generate
+from common.data.toy_streets import ToyStreets
 from tests.compare import assert_close
 from tests.e2e.handover import STEPS, final, hand_over, train
+from tests.e2e.streets import draw_streets
 from tests.tolerances import GRADIENT
 
 pytestmark = pytest.mark.slow
@@ -25,10 +26,7 @@ PARTS = ("model", "discriminator")
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory) -> Config:
-    root = tmp_path_factory.mktemp("streets")
-    generate(root / "toy", ToyStreets(source=6, train=6, val=2, size=(64, 64)))
-    roles = {"source": "gta5", "target": "cityscapes", "val": "cityscapes"}
-    small = [f"data.{role}.root={root / 'toy' / folder}" for role, folder in roles.items()]
+    small = draw_streets(tmp_path_factory.mktemp("streets"), ToyStreets(source=6, train=6, val=2, size=(64, 64)))
     small += ["data.val.size=[32,32]", "data.val.label_size=[32,32]"]
     crop = "{size: [32, 32], heights: [24, 32], ratio: 1.0}"
     small += [f"method.crop_source={crop}", f"method.crop_target={crop}"]

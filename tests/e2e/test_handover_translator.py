@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from common.config import Config, load_config
-from common.data.toy_streets import ToyStreets, generate
+from common.data.toy_streets import ToyStreets
 from common.log import read_journal
 from tests.compare import assert_close
 from tests.e2e.handover import final, hand_over, train
+from tests.e2e.streets import draw_streets
 from tests.tolerances import CURVE
 
 pytestmark = pytest.mark.slow
@@ -25,10 +26,7 @@ LOSSES = ("loss", "adversarial", "cycle", "edge", "reconstruction", "critic_s2t"
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    root = tmp_path_factory.mktemp("streets")
-    generate(root / "toy", ToyStreets(source=3, train=3, val=1, size=(64, 64)))
-    roles = {"source": "gta5", "target": "cityscapes", "val": "cityscapes"}
-    sets = [f"data.{role}.root={root / 'toy' / folder}" for role, folder in roles.items()]
+    sets = draw_streets(tmp_path_factory.mktemp("streets"), ToyStreets(source=3, train=3, val=1, size=(64, 64)))
     sets += [f"method.{domain}_{size}=null" for domain in ("source", "target") for size in ("low", "full")]
     sets += ["method.crop=[64,64]", "method.rounds=0", "method.class_rule=false", "baselines=[]"]
     sets += [f"method.translator={{steps: {STEPS['translator']}, batch_size: [1, 0], width: 4, lr: 0.0005}}"]

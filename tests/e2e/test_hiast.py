@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from common.config import Config, load_config
-from common.data.toy_streets import ToyStreets, generate
+from common.data.toy_streets import ToyStreets
 from common.pseudo.class_bank import BANK
 from tests.e2e.handover import HALF, STEPS, train
 from tests.e2e.runs import results
+from tests.e2e.streets import draw_streets
 
 pytestmark = pytest.mark.slow
 
@@ -16,10 +17,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def config(tmp_path_factory) -> Config:
     """Two short rounds on tiny streets, where every pixel is labelled but for the least sure of each class."""
-    root = tmp_path_factory.mktemp("streets")
-    generate(root, ToyStreets(source=6, train=6, val=2, size=(64, 64)))
-    roles = {"source": "gta5", "target": "cityscapes", "val": "cityscapes"}
-    small = [f"data.{role}.root={root / folder}" for role, folder in roles.items()]
+    small = draw_streets(tmp_path_factory.mktemp("streets"), ToyStreets(source=6, train=6, val=2, size=(64, 64)))
     small += ["data.val.size=[32,32]", "data.val.label_size=[32,32]", "network.width=4", "train.batch_size=2"]
     crop = "{size: [32, 32], heights: [24, 32], ratio: 1.0}"
     small += [f"method.crop_source={crop}", f"method.crop_target={crop}", "method.rounds=[{}, {}]"]

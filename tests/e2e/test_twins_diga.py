@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from common.config import Config, load_config
-from common.data.toy_streets import ToyStreets, generate
-from common.log import read_journal
-from common.pictures import read_png
+from common.data.toy_streets import ToyStreets
 from common.pseudo.centroids import read_centroids
 from common.tolerances import CURVE, LOGITS, PIXELS
 from tests.compare import assert_close
-from tests.e2e.staged import run_staged
+from tests.e2e.staged import curve, pseudo_labels, run_staged
+from tests.e2e.streets import ROLES, draw_streets
 
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]  # a minute; small ones are in tests/parity/test_diga.py
 STEPS = {"translator": 4, "warmup": 20, "round1/selftrain": 20}
@@ -25,11 +24,8 @@ STAGES = ("translator", "warmup", "round1/pseudo", "centroids", "round1/selftrai
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    root = tmp_path_factory.mktemp("streets")
-    generate(root / "toy", ToyStreets(source=4, train=4, val=1, size=(64, 64)))
-    roles = {"source": "gta5", "target": "cityscapes", "val": "cityscapes"}
-    sets = [f"data.{role}.root={root / 'toy' / folder}" for role, folder in roles.items()]
-    sets += [f"data.{role}.{size}=null" for role in roles for size in ("size", "label_size")]
+    sets = draw_streets(tmp_path_factory.mktemp("streets"), ToyStreets(source=4, train=4, val=1, size=(64, 64)))
+    sets += [f"data.{role}.{size}=null" for role in ROLES for size in ("size", "label_size")]
     sets += [f"method.{domain}_{size}=null" for domain in ("source", "target") for size in ("low", "full")]
     sets += ["method.crop=[64,64]", "method.class_rule=false", "evaluate.batch_size=1"]
     sets += ["network.width=8", "network.head_channels=16", "network.groups=4"]
@@ -49,11 +45,6 @@ def runs(config, backends, tmp_path_factory) -> dict[str, tuple[Path, Path]]:
     return run_staged(config, backends, tmp_path_factory.mktemp("runs"), STAGES)
 
 
-def curve(place: Path, stage: str) -> np.ndarray:
-    """Return the loss of every step."""
-    return np.array([e["loss"] for e in read_journal(place / "metrics.jsonl") if e["stage"] == stage and "loss" in e])
-
-
 @pytest.mark.parametrize("stage", STEPS)
 def test_loss_curves_agree(runs: dict[str, tuple[Path, Path]], stage: str) -> None:
     ours, theirs = (curve(place, stage) for place in runs[stage])
@@ -63,11 +54,9 @@ def test_loss_curves_agree(runs: dict[str, tuple[Path, Path]], stage: str) -> No
 
 
 def test_pseudo_labels_from_the_same_weights_agree(runs: dict[str, tuple[Path, Path]]) -> None:
-    folders = [place / "stages" / "round1" / "pseudo" / "files" for place in runs["round1/pseudo"]]
-    names = sorted(path.relative_to(folders[0]) for path in folders[0].rglob("*_pseudo_trainIds.png"))
-    ours, theirs = (np.stack([read_png(folder / name) for name in names]) for folder in folders)
+    ours, theirs = (pseudo_labels(place) for place in runs["round1/pseudo"])
     shares = np.unique(ours, return_counts=True)[1] / ours.size
-    assert len(names) == 4 and 0.1 < shares.max() < 0.9
+    assert len(ours) == len(theirs) == 4 and 0.1 < shares.max() < 0.9
     assert (ours != theirs).mean() <= PIXELS
 
 

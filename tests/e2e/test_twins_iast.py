@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from common.config import Config, load_config
-from common.data.toy_streets import ToyStreets, generate
-from common.log import read_journal
-from common.pictures import read_png
+from common.data.toy_streets import ToyStreets
 from common.tolerances import CURVE, PIXELS
-from tests.e2e.staged import run_staged
+from tests.e2e.staged import curve, pseudo_labels, run_staged
+from tests.e2e.streets import draw_streets
 
 pytestmark = pytest.mark.slow
 STEPS = 20
@@ -22,10 +21,7 @@ STAGES = ("source", "warmup", "round1/pseudo", "round1/train")
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    root = tmp_path_factory.mktemp("streets")
-    generate(root / "toy", ToyStreets(source=8, train=8, val=2, size=(128, 64)))
-    roles = {"source": "gta5", "target": "cityscapes", "val": "cityscapes"}
-    sets = [f"data.{role}.root={root / 'toy' / folder}" for role, folder in roles.items()]
+    sets = draw_streets(tmp_path_factory.mktemp("streets"), ToyStreets(source=8, train=8, val=2, size=(128, 64)))
     sets += [f"method.crop_{role}.size=[64,32]" for role in ("source", "target")]
     sets += [f"method.crop_{role}.heights=[32,64]" for role in ("source", "target")]
     # Adam's first steps have the gradient's sign alone: noise would decide where it is near 0
@@ -46,11 +42,6 @@ def runs(config, backends, tmp_path_factory) -> dict[str, tuple[Path, Path]]:
     return run_staged(config, backends, tmp_path_factory.mktemp("runs"), STAGES)
 
 
-def curve(place: Path, stage: str) -> np.ndarray:
-    """Return the loss of every step."""
-    return np.array([e["loss"] for e in read_journal(place / "metrics.jsonl") if e["stage"] == stage and "loss" in e])
-
-
 @pytest.mark.parametrize("stage", ["source", "warmup", "round1/train"])
 def test_loss_curves_agree(runs: dict[str, tuple[Path, Path]], stage: str) -> None:
     ours, theirs = (curve(place, stage) for place in runs[stage])
@@ -61,8 +52,6 @@ def test_loss_curves_agree(runs: dict[str, tuple[Path, Path]], stage: str) -> No
 
 def test_pseudo_labels_from_the_same_weights_agree(runs: dict[str, tuple[Path, Path]]) -> None:
     """The selector's labels, through its thresholds: some pixels of every image stream have none, two classes occur."""
-    folders = [place / "stages" / "round1" / "pseudo" / "files" for place in runs["round1/pseudo"]]
-    names = sorted(path.relative_to(folders[0]) for path in folders[0].rglob("*_pseudo_trainIds.png"))
-    ours, theirs = (np.stack([read_png(folder / name) for name in names]) for folder in folders)
-    assert len(names) == 8 and len(np.unique(ours)) > 2 and 0.1 < (ours == 255).mean() < 0.9
+    ours, theirs = (pseudo_labels(place) for place in runs["round1/pseudo"])
+    assert len(ours) == len(theirs) == 8 and len(np.unique(ours)) > 2 and 0.1 < (ours == 255).mean() < 0.9
     assert (ours != theirs).mean() <= PIXELS
