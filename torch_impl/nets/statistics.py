@@ -36,8 +36,9 @@ class InputStatistics(nn.Module):
         self._seen: dict[int, tuple[Tensor, Tensor]] = {}
         for index, layer in enumerate(self._layers):
             layer.register_forward_pre_hook(partial(self._record, index))
+        # Hooks and what they keep stay out of graphs. A decorator would cost every process the compiler's slow import.
+        self.forward = torch.compiler.disable(self.forward)
 
-    @torch.compiler.disable  # hooks and what they keep stay out of graphs
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return raw logits, and the means and unbiased variances; biased where a layer saw one value a channel.
 
