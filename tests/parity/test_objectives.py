@@ -4,6 +4,7 @@ An objective is covered by its lines in ``small.METHODS`` and ``small.KEYS``; a 
 """
 
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -137,11 +138,13 @@ def test_three_compiled_steps_agree(form):
 
 
 @pytest.mark.slow
-def test_pytorch_compiles_too():
-    """``torch.compile`` of a step computes what the step does op by op."""
-    pytest.importorskip("torch", reason="torch is not installed")
-    if not shutil.which("g++"):
+@pytest.mark.parametrize("compiler", ["aot_eager", pytest.param("inductor", marks=pytest.mark.exhaustive)])
+def test_pytorch_compiles_too(compiler, monkeypatch):
+    """``torch.compile`` of a step computes what the step does op by op; its C++ code takes two minutes to compile."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    if compiler == "inductor" and not shutil.which("g++"):
         pytest.skip("torch.compile needs a C++ compiler on the CPU")
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=compiler))
     plain, compiled = (Trained("torch", "ddm_region", compile) for compile in (False, True))
     for key, value in plain.changes().items():
         assert_close(key, compiled.changes()[key], value, GRADIENT)
