@@ -23,7 +23,7 @@ def config(tmp_path_factory):
     """A run of two stages with averaged weights."""
     root = tmp_path_factory.mktemp("classes")
     settings = {"steps": STEPS, "checkpoint_every": STEPS, "batch_size": 2, "ema": 0.9}
-    return load_config(write_config(root / "own.yaml", write_data(root / "data"), train=settings))
+    return load_config(write_config(root / "own.yaml", write_data(root / "data"), train=settings, optim={"lr": 0.2}))
 
 
 def test_begun_on_one_framework_goes_on_with_the_other(config, backends, tmp_path):

@@ -1,9 +1,12 @@
 """One rank of the tests in test_distributed.py; started by ``torchrun`` or ``msrun``.
 
-    rank_worker.py BACKEND OBJECTIVE FOLDER COMPILE FREEZE_STATS
+    rank_worker.py BACKEND FOLDER JOB...
+
+A job is a few steps of an objective, its state to be found in ``JOB-rankN.npz``.
 """
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,34 @@ from tests.parity import small_diga
 from tests.parity.small import batch, build, configuration
 
 STEPS = 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """A few steps of an objective.
+
+    Attributes:
+        objective: Its name.
+        compiled: Whether its steps are.
+        frozen: Whether running statistics stay as they are.
+    """
+
+    objective: str
+    compiled: bool = False
+    frozen: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.objective}:{'compiled' * self.compiled}:{'frozen' * self.frozen}"
+
+    @classmethod
+    def read(cls, text: str) -> "Job":
+        """Return the job that these words mean."""
+        objective, compiled, frozen = text.split(":")
+        return cls(objective, bool(compiled), bool(frozen))
+
+    def file(self, folder: Path, rank: int) -> Path:
+        """Return where a rank writes its state."""
+        return folder / f"{self}-rank{rank}.npz"
 
 
 def started(backend, objective: str, frozen: bool):
@@ -31,10 +62,19 @@ def started(backend, objective: str, frozen: bool):
 
 
 def main() -> None:
+    """Do all jobs: processes are slow to start."""
+    name, folder, *jobs = sys.argv[1:]
+    backend = open_backend(name, device="cpu", threads=1)
+    for job in map(Job.read, jobs):
+        backend.compile = job.compiled
+        work(backend, job, Path(folder))
+    backend.barrier()
+    backend.close()
+
+
+def work(backend, job: Job, folder: Path) -> None:
     """Train a few steps on this rank's half of the batch and write the state."""
-    name, objective, folder, compiled, frozen = sys.argv[1:]
-    backend = open_backend(name, device="cpu", compile=compiled == "True", threads=1)
-    model, batches, lr = started(backend, objective, frozen == "True")
+    model, batches, lr = started(backend, job.objective, job.frozen)
     halves = [small_diga.of_rank(one, backend.rank) for one in batches]
     losses = [model.step(half, lr) for half in halves]
     means = [backend.average({key: float(backend.numpy(v)) for key, v in one.items()}) for one in losses]
@@ -42,9 +82,7 @@ def main() -> None:
     arrays = {f"{part}/{key}": value for part in state for key, value in state[part].items()}
     counted = backend.total(np.array([backend.rank + 1, 1 << 40], np.int64))
     arrays |= {"losses": np.array([list(one.values()) for one in means]), "counted": counted}
-    np.savez(Path(folder) / f"rank{backend.rank}.npz", **arrays)
-    backend.barrier()
-    backend.close()
+    np.savez(job.file(folder, backend.rank), **arrays)
 
 
 if __name__ == "__main__":
