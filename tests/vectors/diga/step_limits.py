@@ -36,10 +36,12 @@ class Limits:
 
 EXACT = Limits(1e-9, 1e-9, 1e-6, 1e-6, 1e-6, 1e-6, 1e-6, 1e-6, 1e-6, 1e-6, 0.0)
 FLOAT32 = Limits(1e-5, 0.2, 5e-3, 0.1, 1e-2, 1e-3, 1e-4, 0.1, 0.1, 0.2, 0.01)
-SELF_FIRST = 1e-3  # in self-training a label that flips enters the losses of iteration 1
+# In self-training a label that flips enters losses and gradients of iteration 1. On CPUs with AVX2 alone one pixel of
+# 14,000 does in the GTA5 file, and the classifier's gradient is 1.7e-2 off, where the README's machine had 5e-3.
+SELF = {"first": 1e-3, "head": 5e-2}
 LOW_RATE = {"value3": 5e-3, "delta3": 5e-2}  # a tenth of the rate keeps float32 nearer ...
-# ... but labels flip in self-training: PyTorch's float32 is up to 5.1e-3 and 9.7e-2 off, though 5e-8 in float64
-LOW_RATE_SELF = {"value3": 1e-2, "delta3": 0.15}
+# ... but labels flip in self-training: PyTorch's float32 is up to 5.1e-3 and 0.14 off, though 5e-8 in float64
+LOW_RATE_SELF = {"value3": 1e-2, "delta3": 0.2}
 ARRAY = 2e-2  # what the README allows the translator's arrays
 TRANSLATOR = {"first": 1e-4, "later": ARRAY, "backbone": ARRAY, "norm": ARRAY, "value1": ARRAY, "value3": ARRAY}
 TRANSLATOR |= {"delta3": 5e-2}  # Adam makes whole steps of noise: PyTorch's float32 is up to 2.4e-2 off
@@ -50,10 +52,10 @@ def float32_limits(stem: str) -> Limits:
     if "translator" in stem:
         return replace(FLOAT32, **TRANSLATOR)
     selftraining, low = "selftrain" in stem, "lowlr" in stem
-    limits = replace(FLOAT32, first=SELF_FIRST) if selftraining else FLOAT32
+    limits = replace(FLOAT32, **SELF) if selftraining else FLOAT32
     return replace(limits, **(LOW_RATE_SELF if selftraining else LOW_RATE)) if low else limits
 
 
 def is_noisy(stem: str) -> bool:
     """Return whether float32 is held to less than the README's figures in a file of this name."""
-    return "translator" in stem or ("selftrain" in stem and "lowlr" in stem)
+    return "translator" in stem or "selftrain" in stem
