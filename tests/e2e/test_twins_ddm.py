@@ -21,7 +21,7 @@ CHANGES = {
     "train__checkpoint_every": STEPS,
     "optim__name": "sgd",  # Adam's first steps have the gradient's sign alone: noise would decide where it is near 0
     "optim__lr": 0.0005,
-    "network__width": 16,
+    "network__width": 8,
     "train__batch_size": 4,
     "data__source__size": "[128,64]",
     "data__target__size": "[128,64]",
