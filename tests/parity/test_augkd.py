@@ -151,7 +151,9 @@ def test_three_steps_agree(form):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["augkd_datafree", "augkd_anchor", "mixup-official"])
+@pytest.mark.parametrize(
+    "form", ["augkd_datafree", "augkd_anchor", pytest.param("mixup-official", marks=pytest.mark.exhaustive)]
+)
 def test_three_compiled_steps_of_a_student_with_dropout_agree(form):
     compare(form, STUDENT, compile=True)
 

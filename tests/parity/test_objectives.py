@@ -54,6 +54,7 @@ IAST = ("iast_warmup", "iast_self_training")
 DDM = ("ddm_region", "region-adam", "region-accumulated", "student-aux")
 LONG = tuple(form for form in FORMS if form not in METHODS)  # variants of others; slow
 COMPILED = (*DDM, "supervised_classes", "mme", "ape", "s3d", *IAST)  # by the graph compiler too; slow
+OFTEN = ("region-accumulated", "student-aux", "mme", "s3d", *IAST)  # those that stand for the others
 
 
 class Trained:
@@ -132,7 +133,7 @@ def test_three_steps_agree(form):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", COMPILED)
+@pytest.mark.parametrize("form", [pytest.param(f, marks=[pytest.mark.exhaustive] * (f not in OFTEN)) for f in COMPILED])
 def test_three_compiled_steps_agree(form):
     compare(form, compile=True)
 

@@ -32,7 +32,8 @@ PARTS = {  # name -> (part, configuration, settings)
     "critics": ("critics", "diga/toy", ["method.translator.width=4"]),
     "vgg19": ("vgg19", "diga/toy", []),
 }
-CASES = [pytest.param(name, marks=pytest.mark.exhaustive if name == "vgg19" else ()) for name in PARTS]
+LONG = ("critics", "vgg19")  # half a minute each
+CASES = [pytest.param(name, marks=pytest.mark.exhaustive if name in LONG else ()) for name in PARTS]
 
 
 def subject(name: str, folder) -> tuple[Subject, object, int]:

@@ -29,7 +29,9 @@ EXHAUSTIVE = (
     "step_sl_r101",
 )
 # These cost MindSpore minutes and PyTorch seconds.
-EXHAUSTIVE_ON_MINDSPORE = ("step_df_dlr0", "step_mixup", "step_sl", "step_source", "step_student", "step_warmup_semi")
+EXHAUSTIVE_ON_MINDSPORE = (
+    *("step_df_dlr0", "step_mixup", "step_rl", "step_sl", "step_source", "step_student", "step_warmup_semi"),
+)
 
 
 def vector_test(system: str, compile: bool | None = None) -> Callable[..., None]:
