@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets everything up and runs the tests: bash scripts/test.sh [pytest arguments]
-# Under twenty minutes on two slow cores; `bash scripts/test.sh -m "not slow"` takes three. Left to
+# Under twenty minutes on two slow cores; `bash scripts/test.sh -m "not slow"` takes four. Left to
 # `bash scripts/test.sh -m exhaustive` and scripts/check_vectors.py: whole trainings that differ from a tested one in an option.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
